@@ -1,0 +1,1 @@
+"""The ASGI app: webhooks in, HTTP API and pages out."""
