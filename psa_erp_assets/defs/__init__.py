@@ -1,1 +1,1 @@
-"""Dagster definitions: partitions, resources, assets, checks, sensors, schedules and jobs. Nothing else imports dagster."""
+"""Dagster definitions: partitions, resources, assets, checks, sensors, schedules and jobs."""

@@ -1,0 +1,105 @@
+"""Exception classes: what kind of trouble it is, whose it is, and what to do next.
+
+Every code that the sync can raise against an item stands here once, so that the console, the summary and the
+tests speak of the same things.
+"""
+
+import enum
+from dataclasses import dataclass
+
+
+class FaultClass(enum.StrEnum):
+    """The taxonomy that decides whether and how an item is tried again."""
+
+    TRANSIENT = "transient"
+    DATA = "data"
+    MAPPING = "mapping"
+    ACCOUNTING_RULE = "accounting_rule"
+    AUTH = "auth"
+    BUG = "bug"
+    AMBIGUOUS = "ambiguous"
+    CONFLICT = "conflict"
+    DUPLICATE = "duplicate"
+
+
+class Owner(enum.StrEnum):
+    """Who clears it."""
+
+    FINANCE_OPERATIONS = "finance_operations"
+    INTEGRATION_ENGINEERING = "integration_engineering"
+    APPLICATION_OWNERS = "application_owners"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of trouble: its class, its owner and the next step, in words an operator can act on."""
+
+    code: str
+    fault_class: FaultClass
+    owner: Owner
+    next_step: str
+
+
+_FINANCE, _ENGINEERING, _APPLICATIONS = (
+    Owner.FINANCE_OPERATIONS,
+    Owner.INTEGRATION_ENGINEERING,
+    Owner.APPLICATION_OWNERS,
+)
+
+FAULTS: dict[str, Fault] = {
+    f.code: f
+    for f in (
+        Fault("malformed_record", FaultClass.DATA, _APPLICATIONS,
+              "Correct the record in its source system; the next extraction picks it up."),
+        Fault("unknown_employee", FaultClass.MAPPING, _APPLICATIONS,
+              "Give the PSA user the same work e-mail as in HR, or add the employee to HR."),
+        Fault("unknown_project", FaultClass.MAPPING, _APPLICATIONS,
+              "Record the project on a signed deal in the CRM, then sync the master data."),
+        Fault("project_not_in_erp", FaultClass.MAPPING, _FINANCE,
+              "Create the project's analytic account in the ERP with the project's code, then sync."),
+        Fault("customer_not_in_erp", FaultClass.MAPPING, _FINANCE,
+              "Create the customer in the ERP with its customer code, then sync."),
+        Fault("unsupported_contract_kind", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Bill this contract by hand, or change its kind in the CRM."),
+        Fault("outside_contract_term", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Extend the contract in the CRM, or have the entry moved or marked non-billable."),
+        Fault("project_closed", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Reopen the project, or have the entry moved to an open one."),
+        Fault("no_bill_rate", FaultClass.DATA, _FINANCE,
+              "Set the hourly rate of the project or of the person on it in the PSA."),
+        Fault("rate_currency_mismatch", FaultClass.DATA, _FINANCE,
+              "Make the PSA rate's currency that of the contract."),
+        Fault("no_cost_rate", FaultClass.DATA, _APPLICATIONS,
+              "Record the employee's compensation in HR with an effective date on or before the work."),
+        Fault("no_fx_rate", FaultClass.DATA, _FINANCE,
+              "Enter the currency's rate in the ERP; the item is released by the next sync."),
+        Fault("no_tax_profile", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Add a tax profile for this entity and customer country in data/config/tax_profiles.yaml."),
+        Fault("tax_inactive", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Choose an active tax for this entity and country: the ERP would post an inactive one at its old rate."),
+        Fault("period_closed", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Reopen the period, post to the first open one with a reference, journal by hand, or cancel."),
+        Fault("posting_rejected", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Read the ERP's message, correct the cause, then replay the posting."),
+        Fault("posting_ambiguous", FaultClass.AMBIGUOUS, _ENGINEERING,
+              "Wait: it is looked up in the ERP before anything is sent again. Older than an hour: check the ERP."),
+        Fault("posting_conflict", FaultClass.CONFLICT, _ENGINEERING,
+              "The ERP holds another document under this key. Compare the two, then resolve by hand."),
+        Fault("posting_duplicate", FaultClass.DUPLICATE, _ENGINEERING,
+              "The ERP holds more than one document under this key. Delete or reverse the surplus, then replay."),
+        Fault("posting_drift", FaultClass.CONFLICT, _FINANCE,
+              "The ERP's document differs from what was sent. Correct it there, or accept it with a note."),
+        Fault("document_missing", FaultClass.CONFLICT, _FINANCE,
+              "A posted draft has gone from the ERP without the sync. Find out who deleted it, then replay."),
+        Fault("key_reused", FaultClass.BUG, _ENGINEERING,
+              "One key met two payloads. The object is stopped; report it with its trace."),
+        Fault("erp_unreachable", FaultClass.TRANSIENT, _ENGINEERING,
+              "Start or reach the ERP; nothing was lost and the next run goes on."),
+        Fault("source_unreachable", FaultClass.TRANSIENT, _ENGINEERING,
+              "Check the source system's address and status; the next sweep goes on where this one stopped."),
+        Fault("erp_auth", FaultClass.AUTH, _ENGINEERING,
+              "Renew the ERP credentials; the paused connection resumes by itself."),
+        Fault("source_auth", FaultClass.AUTH, _ENGINEERING,
+              "Renew the source's API key; the paused connection resumes by itself."),
+    )
+}  # fmt: skip

@@ -1,0 +1,44 @@
+"""Keys and hashes: the identity of an effect, and the identity of a content."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+KEY_VERSION = "1"
+
+
+def posting_key(*, tenant: str, erp_company: str, effect_type: str, object_id: str, revision: int, leg: str) -> str:
+    """The idempotency key of one posting: 32 hex characters of SHA-256 over length-prefixed parts.
+
+    Never the payload, a time or an attempt, so that every retry of an effect has the key of the first try.
+    Length prefixes keep it injective: ("ab", "c") and ("a", "bc") differ.
+    """
+    digest = hashlib.sha256()
+    for part in (KEY_VERSION, tenant, erp_company, effect_type, object_id, str(revision), leg):
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(4, "big"))
+        digest.update(raw)
+    return digest.hexdigest()[:32]
+
+
+def canonical_json(body: Mapping[str, Any]) -> str:
+    """One spelling of a JSON body: sorted keys, no spaces, no floats. Raises TypeError where a float hides."""
+    _refuse_floats(body)
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def content_hash(body: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON, as hex: equal bodies have equal hashes, however their keys were ordered."""
+    return hashlib.sha256(canonical_json(body).encode()).hexdigest()
+
+
+def _refuse_floats(value: Any) -> None:
+    if isinstance(value, float):
+        raise TypeError(f"a float ({value!r}) has no place in a canonical body; use a Decimal written as a string")
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _refuse_floats(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_floats(item)
