@@ -1,0 +1,428 @@
+"""Tables of the operational store (schema `ops`). SQLAlchemy Core; Alembic carries changes.
+
+A table marked `append_only` in its `info` refuses UPDATE, DELETE and TRUNCATE by trigger. Amounts are NUMERIC with
+their currency beside them, minutes are integers, instants are timestamptz, service dates are dates.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+SCHEMA = "ops"
+
+metadata = MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    },
+)
+
+_APPEND_ONLY = {"append_only": True}
+
+
+def _at(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+# A webhook as it arrived: a hint that an object changed. The same body again raises `copies` and makes it pending
+# again if it had been handled, because an object that went A → B → A is announced by two equal bodies.
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("delivery_id", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    _at("received_at"),
+    _at("last_received_at"),
+    Column("copies", Integer, nullable=False, server_default=text("1")),
+    _at("handled_at", nullable=True),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _at("next_attempt_at"),
+    Column("error", Text),
+    UniqueConstraint("tenant", "source", "delivery_id"),
+    Index("ix_webhook_delivery_pending", "next_attempt_at", postgresql_where=text("handled_at IS NULL")),
+)
+
+# Every version of every source object, as fetched. Kept for good.
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("object_type", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("arrived_by", Text, nullable=False),
+    _at("received_at"),
+    UniqueConstraint("tenant", "source", "object_type", "object_id", "version"),
+    CheckConstraint("arrived_by IN ('webhook', 'sweep', 'key_sweep')", name="arrived_by"),
+    info=_APPEND_ONLY,
+)
+
+# What the source holds now, as far as it was last seen: the latest version of each object, and the row to lock.
+source_object = Table(
+    "source_object",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("object_type", Text, primary_key=True),
+    Column("object_id", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("inbox_id", BigInteger, ForeignKey(inbox.c.id), nullable=False),
+    _at("last_seen_at"),
+)
+
+# Master data in the canonical model: every version of every record; the current one has no `superseded_at`.
+master_record = Table(
+    "master_record",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("object_type", Text, nullable=False),
+    Column("canonical_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    _at("recorded_at"),
+    _at("superseded_at", nullable=True),
+    UniqueConstraint("tenant", "object_type", "canonical_id", "version"),
+    Index(
+        "ix_master_record_current",
+        "tenant",
+        "object_type",
+        "canonical_id",
+        unique=True,
+        postgresql_where=text("superseded_at IS NULL"),
+    ),
+)
+
+# Which id in which system stands for which canonical id, from when to when.
+mapping = Table(
+    "mapping",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("object_type", Text, nullable=False),
+    Column("canonical_id", Text, nullable=False),
+    Column("system", Text, nullable=False),
+    Column("source_id", Text, nullable=False),
+    Column("valid_from", Date, nullable=False),
+    Column("valid_to", Date),
+    Column("method", Text, nullable=False),
+    _at("decided_at"),
+    Index(
+        "ix_mapping_open",
+        "tenant",
+        "object_type",
+        "system",
+        "source_id",
+        unique=True,
+        postgresql_where=text("valid_to IS NULL"),
+    ),
+)
+
+# Canonical time entries: one row a revision. A revision is a change of the canonical facts, not of the payload.
+time_entry = Table(
+    "time_entry",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("entry_id", Text, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("psa_user_id", Text, nullable=False),
+    Column("psa_project_id", Text),
+    Column("service_date", Date, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("billable", Boolean, nullable=False),
+    Column("description", Text, nullable=False),
+    _at("started_at"),
+    Column("time_zone", Text, nullable=False),
+    Column("inbox_id", BigInteger, ForeignKey(inbox.c.id), nullable=False),
+    _at("recorded_at"),
+    CheckConstraint("minutes >= 0", name="minutes"),
+    CheckConstraint("state IN ('draft', 'submitted', 'approved', 'rejected', 'deleted')", name="state"),
+    info=_APPEND_ONLY,
+)
+
+# The latest revision of each entry and the partition that it belongs to. An entry is dirty, and its partition
+# touched, while `changed_at` is later than `planned_at`.
+time_entry_head = Table(
+    "time_entry_head",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("entry_id", Text, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("legal_entity", Text, nullable=False),
+    Column("service_month", Text, nullable=False),
+    Column("contract_id", Text),
+    _at("changed_at"),
+    _at("planned_at", nullable=True),
+    Index("ix_time_entry_head_partition", "tenant", "legal_entity", "service_month"),
+    Index(
+        "ix_time_entry_head_dirty",
+        "changed_at",
+        postgresql_where=text("planned_at IS NULL OR planned_at < changed_at"),
+    ),
+)
+
+# What was decided about an entry and why. A row is added when the decision differs from the one before.
+decision = Table(
+    "decision",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    _at("decided_at"),
+    Index("ix_decision_object", "tenant", "object_id", "id"),
+    CheckConstraint("outcome IN ('post', 'non_billable', 'hold', 'none')", name="outcome"),
+    info=_APPEND_ONLY,
+)
+
+# A plan: the difference between what should exist and what does, for one partition at one time.
+plan = Table(
+    "plan",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("legal_entity", Text, nullable=False),
+    Column("service_month", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("facts_hash", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    _at("created_at"),
+    _at("applied_at", nullable=True),
+    CheckConstraint("status IN ('proposed', 'applied', 'overtaken')", name="status"),
+)
+
+plan_item = Table(
+    "plan_item",
+    metadata,
+    Column("plan_id", BigInteger, ForeignKey(plan.c.id), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("effect_type", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("contract_id", Text),
+    Column("key", Text),
+    Column("target_key", Text),
+    Column("amount", Numeric),
+    Column("currency", Text),
+    Column("minutes", Integer),
+    Column("reason", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    info=_APPEND_ONLY,
+)
+
+# The ledger of effects. Content columns never change after insert; the state columns change by the engine's
+# transitions alone, each of which is also a row of `posting_event`.
+posting = Table(
+    "posting",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("legal_entity", Text, nullable=False),
+    Column("service_month", Text, nullable=False),
+    Column("erp_company", Text, nullable=False),
+    Column("effect_type", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("leg", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("target_key", Text, ForeignKey("ops.posting.key")),
+    Column("depends_on", Text, ForeignKey("ops.posting.key")),
+    Column("payload", JSONB, nullable=False),
+    Column("payload_hash", Text, nullable=False),
+    Column("amount", Numeric, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("service_date", Date, nullable=False),
+    Column("plan_id", BigInteger, ForeignKey(plan.c.id)),
+    _at("created_at"),
+    Column("state", Text, nullable=False),
+    Column("fence", Integer, nullable=False, server_default=text("0")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("worker", Text),
+    _at("lease_expires_at", nullable=True),
+    _at("due_at"),
+    _at("look_up_from", nullable=True),
+    Column("misses", Integer, nullable=False, server_default=text("0")),
+    Column("erp_id", Text),
+    Column("fault_code", Text),
+    Column("fault_detail", Text),
+    _at("state_since"),
+    CheckConstraint("effect_type IN ('billing_line', 'cost_transaction')", name="effect_type"),
+    CheckConstraint("operation IN ('create', 'withdraw')", name="operation"),
+    CheckConstraint("leg IN ('original', 'reversal', 'withdrawal')", name="leg"),
+    CheckConstraint(
+        "state IN ('planned', 'held', 'ready', 'cancelled', 'in_flight', 'ambiguous', 'resolving', 'confirmed',"
+        " 'rejected', 'conflict', 'duplicate', 'verified', 'drift', 'withdrawn', 'reversed')",
+        name="state",
+    ),
+    Index("ix_posting_object", "tenant", "object_id", "effect_type"),
+    Index("ix_posting_partition", "tenant", "legal_entity", "service_month"),
+    Index(
+        "ix_posting_open",
+        "erp_company",
+        "effect_type",
+        "state",
+        "due_at",
+        postgresql_where=text("state IN ('planned', 'ready', 'in_flight', 'ambiguous', 'resolving', 'confirmed')"),
+    ),
+)
+
+# Which source line a live effect has taken. At most one active claim per line and effect type.
+posting_claim = Table(
+    "posting_claim",
+    metadata,
+    Column("key", Text, ForeignKey(posting.c.key), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("source_line", Text, nullable=False),
+    Column("effect_type", Text, nullable=False),
+    _at("claimed_at"),
+    _at("released_at", nullable=True),
+    Index(
+        "ix_posting_claim_active",
+        "tenant",
+        "source_line",
+        "effect_type",
+        unique=True,
+        postgresql_where=text("released_at IS NULL"),
+    ),
+)
+
+# Everything that happened to a posting: transitions, attempts, look-ups and their evidence.
+posting_event = Table(
+    "posting_event",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("key", Text, ForeignKey(posting.c.key), nullable=False),
+    Column("event", Text, nullable=False),
+    Column("from_state", Text),
+    Column("to_state", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("worker", Text),
+    Column("detail", JSONB, nullable=False),
+    _at("at"),
+    Index("ix_posting_event_key", "key", "id"),
+    info=_APPEND_ONLY,
+)
+
+# What the ERP holds, as last read: every billing line and cost entry of our companies, with or without our key.
+erp_document = Table(
+    "erp_document",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("erp_company", Text, primary_key=True),
+    Column("effect_type", Text, primary_key=True),
+    Column("erp_id", Text, primary_key=True),
+    Column("key", Text),
+    Column("service_month", Text, nullable=False),
+    Column("service_date", Date, nullable=False),
+    Column("party", Text),
+    Column("analytic", Text),
+    Column("minutes", Integer, nullable=False),
+    Column("amount", Numeric, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("tax_amount", Numeric),
+    Column("document", Text),
+    Column("document_state", Text),
+    Column("document_date", Date),
+    Column("posted", Boolean, nullable=False),
+    _at("read_at"),
+    Index("ix_erp_document_key", "key"),
+    Index("ix_erp_document_month", "tenant", "erp_company", "service_month"),
+)
+
+# Invoices as the ERP has them.
+erp_invoice = Table(
+    "erp_invoice",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("erp_company", Text, primary_key=True),
+    Column("erp_id", Text, primary_key=True),
+    Column("number", Text),
+    Column("party", Text, nullable=False),
+    Column("invoice_date", Date),
+    Column("currency", Text, nullable=False),
+    Column("net", Numeric, nullable=False),
+    Column("tax", Numeric, nullable=False),
+    Column("total", Numeric, nullable=False),
+    Column("open_amount", Numeric, nullable=False),
+    Column("state", Text, nullable=False),
+    _at("read_at"),
+)
+
+# Trouble with an item: one open row per (code, object); it resolves by itself when its cause has gone.
+exception_item = Table(
+    "exception_item",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("fault_class", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("legal_entity", Text),
+    Column("service_month", Text),
+    Column("minutes", Integer),
+    Column("detail", Text, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    _at("first_seen_at"),
+    _at("last_seen_at"),
+    _at("resolved_at", nullable=True),
+    Column("resolution", Text),
+    Index(
+        "ix_exception_item_open",
+        "tenant",
+        "scope",
+        "code",
+        "object_id",
+        unique=True,
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+)
+
+# Where each incremental read stands.
+sync_cursor = Table(
+    "sync_cursor",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    _at("updated_at"),
+)
