@@ -74,6 +74,10 @@ class Money:
         """The exact product, unrounded."""
         return Money(_CONTEXT.multiply(self.amount, factor), self.currency)
 
+    def converted(self, rate: Decimal, currency: str) -> "Money":
+        """The exact worth in `currency`, at `rate` units of it for one unit of this currency."""
+        return Money(_CONTEXT.multiply(self.amount, rate), currency)
+
     def rounded(self, rounding: Rounding) -> "Money":
         """To the currency's minor unit."""
         quantum = Decimal(1).scaleb(-exponent(self.currency))
@@ -96,14 +100,23 @@ class Money:
             raise CurrencyMismatchError(f"{self} and {other} are of two currencies")
 
 
-def for_minutes(rate_per_hour: Money, minutes: int, rounding: Rounding) -> Money:
-    """What `minutes` of work cost at an hourly rate, rounded once, at the end.
+def multiply(left: Decimal, right: Decimal) -> Decimal:
+    """The product in the context of this module, which is wide enough for money and rates."""
+    return _CONTEXT.multiply(left, right)
+
+
+def divide(numerator: Decimal, denominator: Decimal) -> Decimal:
+    """The quotient to 50 significant digits. Raises decimal.DivisionByZero."""
+    return _CONTEXT.divide(numerator, denominator)
+
+
+def for_minutes(rate_per_hour: Money, minutes: int) -> Money:
+    """What `minutes` of work come to at an hourly rate, exact: rounding is the caller's, once, at the end.
 
     Multiplied before it is divided: 50 minutes at 100 an hour are 83.33, where two-decimal hours give
     83.00 (kimai#3282).
     """
-    exact = _CONTEXT.divide(_CONTEXT.multiply(rate_per_hour.amount, Decimal(minutes)), Decimal(60))
-    return Money(exact, rate_per_hour.currency).rounded(rounding)
+    return Money(divide(multiply(rate_per_hour.amount, Decimal(minutes)), Decimal(60)), rate_per_hour.currency)
 
 
 def allocate(total: Money, weights: Sequence[int]) -> list[Money]:

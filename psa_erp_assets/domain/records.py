@@ -72,14 +72,17 @@ class Contract:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """Where time is recorded. `erp_analytic` is its analytic account, None while the ERP does not know it."""
+    """Where time is recorded. `erp_analytic` is its analytic account, None while the ERP does not know it.
+
+    `closed` says that the PSA has archived it: work that is not posted yet is then held, work that is stays.
+    """
 
     id: str
     code: str
     name: str
     psa_id: str
     contract_id: str | None
-    closed_on: dt.date | None
+    closed: bool
     erp_analytic: str | None
 
 

@@ -261,6 +261,8 @@ posting = Table(
     Column("leg", Text, nullable=False),
     Column("object_id", Text, nullable=False),
     Column("revision", Integer, nullable=False),
+    # The revision of the time entry that the effect was computed from.
+    Column("source_revision", Integer, nullable=False),
     Column("target_key", Text, ForeignKey("ops.posting.key")),
     Column("depends_on", Text, ForeignKey("ops.posting.key")),
     Column("payload", JSONB, nullable=False),

@@ -1,0 +1,224 @@
+"""The plan: the difference between the effects that should exist and those that do.
+
+Replays, late edits, retroactive rates and crashes are all the same case: compute the plan again. Planning a state
+that is already as it should be gives an empty plan, so plan(plan) = plan.
+"""
+
+import enum
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from psa_erp_assets.domain.decide import Decision, Hold
+from psa_erp_assets.domain.effects import Effect, EffectType, payload_hash, reversal_of
+from psa_erp_assets.domain.keys import posting_key
+from psa_erp_assets.domain.posting import Leg, Posting, State
+
+
+class Action(enum.StrEnum):
+    """What a plan item does. HOLD, WAIT and BLOCKED do nothing to the ERP; they say why nothing happens."""
+
+    CREATE = "create"
+    WITHDRAW = "withdraw"
+    REVERSE = "reverse"
+    CANCEL = "cancel"
+    RETRY = "retry"
+    HOLD = "hold"
+    WAIT = "wait"
+    BLOCKED = "blocked"
+
+
+ACTING = frozenset({Action.CREATE, Action.WITHDRAW, Action.REVERSE, Action.CANCEL, Action.RETRY})
+
+_UNSENT = frozenset({State.PLANNED, State.HELD, State.READY})
+_SENT = frozenset({State.IN_FLIGHT, State.AMBIGUOUS, State.RESOLVING, State.CONFIRMED})
+_NEEDS_HUMAN = frozenset({State.CONFLICT, State.DUPLICATE, State.DRIFT})
+_ENDED = frozenset({State.CANCELLED, State.WITHDRAWN, State.REVERSED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanItem:
+    """One line of a plan.
+
+    `key` is the posting that the item makes or touches, None for a hold. `effect` is what is created (for a
+    reversal, the opposite of the original) or, for a withdrawal, a cancellation or a retry, what is there already.
+    """
+
+    action: Action
+    effect_type: EffectType
+    object_id: str
+    contract_id: str | None
+    reason: str
+    source_revision: int
+    revision: int | None = None
+    key: str | None = None
+    target_key: str | None = None
+    depends_on: str | None = None
+    effect: Effect | None = None
+    hold: Hold | None = None
+
+
+def plan_entry(
+    decision: Decision, postings: Sequence[Posting], on_document: AbstractSet[str], tenant: str
+) -> list[PlanItem]:
+    """The plan of one entry: for each effect type, from what is there (`postings`, all of this entry, in any order)
+    to what the decision wants. `on_document` are the keys whose ERP document another document has taken up.
+    """
+    items: list[PlanItem] = []
+    for effect_type in EffectType:
+        mine = sorted((p for p in postings if p.effect_type is effect_type), key=lambda p: p.revision)
+        items += _Chain(decision, effect_type, mine, on_document, tenant).items()
+    return items
+
+
+class _Chain:
+    """All postings of one entry and effect type, oldest first, and what to do about the last of them."""
+
+    def __init__(
+        self,
+        decision: Decision,
+        effect_type: EffectType,
+        postings: Sequence[Posting],
+        on_document: AbstractSet[str],
+        tenant: str,
+    ) -> None:
+        self.decision, self.effect_type, self.tenant = decision, effect_type, tenant
+        self.wanted = decision.effect(effect_type)
+        self.hold = decision.hold(effect_type)
+        self.postings, self.on_document = postings, on_document
+        self.next_revision = max((p.revision for p in postings), default=0) + 1
+
+    def items(self) -> list[PlanItem]:
+        originals = [p for p in self.postings if p.leg is Leg.ORIGINAL and p.state not in _ENDED]
+        held = [self._item(Action.HOLD, self.hold.detail, hold=self.hold)] if self.hold is not None else []
+        return self._act_on(originals) + held
+
+    def _act_on(self, originals: Sequence[Posting]) -> list[PlanItem]:
+        if not originals:
+            return self._create("not in the ERP yet", depends_on=None)
+        last, before = originals[-1], originals[:-1]
+        if self._same(last) and (last.state in _UNSENT or last.state is State.VERIFIED):
+            removal = self._removal_of(last)
+            if removal is None:
+                return []
+            if removal.state in _UNSENT:
+                return [self._on(Action.CANCEL, removal, "what it was to remove is wanted after all")]
+            return self._create("its predecessor is being removed", depends_on=removal.key)
+        if last.state in _UNSENT:
+            cancel = self._on(Action.CANCEL, last, self._why_not_wanted())
+            return [cancel, *self._act_on(before)]
+        if last.state in _SENT:
+            return [] if self._same(last) else [self._on(Action.WAIT, last, f"it is {last.state.value}")]
+        if last.state is State.REJECTED:
+            if self._same(last):
+                return [self._on(Action.RETRY, last, f"was rejected: {last.fault_code}")]
+            return [self._on(Action.CANCEL, last, self._why_not_wanted()), *self._act_on(before)]
+        if last.state in _NEEDS_HUMAN:
+            return [self._on(Action.BLOCKED, last, f"it is in {last.state.value} and waits for a person")]
+        return self._remove_and_replace(last)
+
+    def _remove_and_replace(self, last: Posting) -> list[PlanItem]:
+        """`last` is in the ERP and not what is wanted."""
+        if self.hold is not None and last.source_revision == self.decision.revision:
+            # Nothing about the work changed; a gap in master data is no reason to take back what was right.
+            return []
+        removal = self._removal_of(last)
+        if removal is None:
+            step = self._remove(last)
+        elif removal.state is State.REJECTED:
+            step = self._on(Action.RETRY, removal, f"was rejected: {removal.fault_code}")
+        elif removal.state in _NEEDS_HUMAN:
+            return [self._on(Action.BLOCKED, removal, f"it is in {removal.state.value} and waits for a person")]
+        else:
+            return self._create("its predecessor is being removed", depends_on=removal.key)
+        assert step.key is not None
+        return [step, *self._create(self._why_not_wanted(), depends_on=step.key)]
+
+    def _removal_of(self, original: Posting) -> Posting | None:
+        """The reversal or withdrawal of `original` that is under way; a rejected one only if it is still the way."""
+        way = Leg.REVERSAL if original.key in self.on_document else Leg.WITHDRAWAL
+        for posting in reversed(self.postings):
+            if posting.target_key != original.key or posting.state in _ENDED:
+                continue
+            if posting.state is State.REJECTED and posting.leg is not way:
+                continue
+            return posting
+        return None
+
+    def _remove(self, original: Posting) -> PlanItem:
+        assert original.effect is not None
+        taken_up = original.key in self.on_document
+        leg = Leg.REVERSAL if taken_up else Leg.WITHDRAWAL
+        return self._item(
+            Action.REVERSE if taken_up else Action.WITHDRAW,
+            self._why_not_wanted(),
+            revision=original.revision,
+            key=self._key(original.effect.erp_company, original.revision, leg),
+            target_key=original.key,
+            effect=reversal_of(original.effect) if taken_up else original.effect,
+        )
+
+    def _create(self, reason: str, *, depends_on: str | None) -> list[PlanItem]:
+        if self.wanted is None:
+            return []
+        key = self._key(self.wanted.erp_company, self.next_revision, Leg.ORIGINAL)
+        return [
+            self._item(
+                Action.CREATE, reason, revision=self.next_revision, key=key, depends_on=depends_on, effect=self.wanted
+            )
+        ]
+
+    def _same(self, posting: Posting) -> bool:
+        return self.wanted is not None and posting.payload_hash == payload_hash(self.wanted)
+
+    def _why_not_wanted(self) -> str:
+        if self.wanted is not None:
+            return "its content changed"
+        return "it is held now" if self.hold is not None else "the work is no longer approved or billable"
+
+    def _key(self, erp_company: str, revision: int, leg: Leg) -> str:
+        return posting_key(
+            tenant=self.tenant,
+            erp_company=erp_company,
+            effect_type=self.effect_type.value,
+            object_id=self.decision.object_id,
+            revision=revision,
+            leg=leg.value,
+        )
+
+    def _on(self, action: Action, posting: Posting, reason: str) -> PlanItem:
+        return self._item(
+            action,
+            reason,
+            revision=posting.revision,
+            key=posting.key,
+            target_key=posting.target_key,
+            effect=posting.effect,
+        )
+
+    def _item(
+        self,
+        action: Action,
+        reason: str,
+        *,
+        revision: int | None = None,
+        key: str | None = None,
+        target_key: str | None = None,
+        depends_on: str | None = None,
+        effect: Effect | None = None,
+        hold: Hold | None = None,
+    ) -> PlanItem:
+        return PlanItem(
+            action=action,
+            effect_type=self.effect_type,
+            object_id=self.decision.object_id,
+            contract_id=self.decision.route.contract_id,
+            reason=reason,
+            source_revision=self.decision.revision,
+            revision=revision,
+            key=key,
+            target_key=target_key,
+            depends_on=depends_on,
+            effect=effect,
+            hold=hold,
+        )
