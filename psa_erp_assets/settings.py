@@ -1,0 +1,322 @@
+"""The company's settings: `data/config/*.yaml`, the environment and the secrets file, as one frozen value.
+
+Read when `load_settings` is called, never at import. A mistake is a `ConfigError` that names the file, the line and
+what was expected. Secrets are held as `SecretStr`: they do not show in a repr, a log or an exception.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.money import Rounding, exponent
+
+CONFIG_FILES = ("company", "connections", "policies", "tax_profiles")
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class ConfigError(Exception):
+    """Settings that cannot be used; `problems` has one line each, with file, line and fix."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def _currency(code: str) -> str:
+    exponent(code)
+    return code
+
+
+def _month(text: str) -> str:
+    return str(ServiceMonth.parse(text))
+
+
+def _pattern(text: str) -> str:
+    if re.compile(text).groups < 1:
+        raise ValueError("the pattern needs one group, which is the project's code")
+    return text
+
+
+Currency = Annotated[str, AfterValidator(_currency)]
+Month = Annotated[str, AfterValidator(_month)]
+SecretName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]+$")]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LegalEntitySettings(_Frozen):
+    """One company of the group."""
+
+    code: Annotated[str, Field(pattern=r"^[A-Z0-9_-]+$")]
+    name: str
+    currency: Currency
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    time_zone: str
+    erp_company: str | None = None
+
+
+class CompanySettings(_Frozen):
+    """The group."""
+
+    tenant: str
+    group_currency: Currency
+    default_legal_entity: str
+    legal_entities: tuple[LegalEntitySettings, ...]
+
+    @model_validator(mode="after")
+    def _default_is_known(self) -> "CompanySettings":
+        codes = [e.code for e in self.legal_entities]
+        if len(set(codes)) != len(codes):
+            raise ValueError("two legal entities have one code")
+        if self.default_legal_entity not in codes:
+            raise ValueError(f"default_legal_entity must be one of {', '.join(codes)}")
+        return self
+
+
+class PsaConnection(_Frozen):
+    """The professional-services automation system."""
+
+    kind: Literal["clockify"]
+    base_url: Url
+    workspace: str
+    api_key: SecretName
+    webhook_tokens: tuple[SecretName, ...]
+    requests_per_second: Annotated[int, Field(gt=0)]
+
+
+class CrmConnection(_Frozen):
+    """The customer-relationship system: customers and signed contracts."""
+
+    kind: Literal["hubspot"]
+    base_url: Url
+    token: SecretName
+    requests_per_second: Annotated[int, Field(gt=0)]
+
+
+class HrConnection(_Frozen):
+    """The HR system: employees and what they cost."""
+
+    kind: Literal["bamboohr"]
+    base_url: Url
+    company_domain: str
+    api_key: SecretName
+    requests_per_second: Annotated[int, Field(gt=0)]
+
+
+class ErpConnection(_Frozen):
+    """The ERP, which alone posts invoices."""
+
+    kind: Literal["tryton"]
+    base_url: Url
+    database: str
+    user: str
+    password: SecretName
+    rounding: Rounding
+    journal: str
+    product: str
+
+
+class Connections(_Frozen):
+    """All outside systems."""
+
+    psa: PsaConnection
+    crm: CrmConnection
+    hr: HrConnection
+    erp: ErpConnection
+
+
+class CostRatePolicy(_Frozen):
+    """How a salary becomes an hourly cost: salary × (1 + burden) ÷ annual hours."""
+
+    burden: Annotated[Decimal, Field(ge=0)]
+    annual_hours: Annotated[int, Field(gt=0)]
+
+
+class ExtractionPolicy(_Frozen):
+    """How far back sweeps read."""
+
+    first_month: Month
+    overlap_hours: Annotated[int, Field(ge=0)]
+
+
+class PostingPolicy(_Frozen):
+    """Limits of the posting engine, in seconds where not said otherwise."""
+
+    batch_size: Annotated[int, Field(gt=0)]
+    request_timeout_seconds: Annotated[int, Field(gt=0)]
+    longest_execution_seconds: Annotated[int, Field(ge=0)]
+    lease_seconds: Annotated[int, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _deadline_is_inside_the_lease(self) -> "PostingPolicy":
+        if self.request_timeout_seconds >= self.lease_seconds:
+            raise ValueError("request_timeout_seconds must be below lease_seconds, or two workers may send one posting")
+        return self
+
+
+class Policies(_Frozen):
+    """Rules that finance decides."""
+
+    cost_rates: CostRatePolicy
+    project_code_pattern: Annotated[str, AfterValidator(_pattern)]
+    extraction: ExtractionPolicy
+    posting: PostingPolicy
+
+
+class TaxProfileSettings(_Frozen):
+    """Which of the ERP's taxes an entity charges to customers of a country."""
+
+    legal_entity: str
+    customer_country: Annotated[str, Field(pattern=r"^([A-Z]{2}|\*)$")]
+    erp_tax: str | None = None
+
+
+class Settings(_Frozen):
+    """Everything that the sync is told. `home` is where generated files go, `environment` what secrets come from."""
+
+    home: Path
+    config_dir: Path
+    database_url: SecretStr | None
+    company: CompanySettings
+    connections: Connections
+    policies: Policies
+    tax_profiles: tuple[TaxProfileSettings, ...]
+    console_url: str
+    dagster_url: str
+    secrets: Mapping[str, SecretStr] = Field(repr=False)
+
+    @property
+    def tenant(self) -> str:
+        """The tenant, part of every key."""
+        return self.company.tenant
+
+    @cached_property
+    def entity_codes(self) -> tuple[str, ...]:
+        """Codes of the legal entities, in the order of the settings."""
+        return tuple(e.code for e in self.company.legal_entities)
+
+    def secret(self, name: str) -> str:
+        """The secret of this name. Raises ConfigError that says where to put it, never what it is."""
+        value = self.secrets.get(name)
+        if value is None or not value.get_secret_value():
+            where = self.home / "secrets.env"
+            raise ConfigError([f"the secret {name} is missing: set it in the environment or in {where}"])
+        return value.get_secret_value()
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from `PSA_ERP_CONFIG` (default data/config) and the environment.
+
+    `PSA_ERP_HOME` is the folder for generated files (default data), `PSA_ERP_DATABASE_URL` a PostgreSQL server
+    instead of the embedded one, `PSA_ERP_SECRETS_FILE` a file of NAME=value lines (default HOME/secrets.env).
+    Raises ConfigError with every problem found.
+    """
+    env = dict(os.environ if environ is None else environ)
+    home = Path(env.get("PSA_ERP_HOME") or REPOSITORY / "data").resolve()
+    config_dir = Path(env.get("PSA_ERP_CONFIG") or REPOSITORY / "data" / "config").resolve()
+    secrets = _secrets_file(Path(env.get("PSA_ERP_SECRETS_FILE") or home / "secrets.env"))
+    secrets |= {name: value for name, value in env.items() if name.startswith("PSA_ERP_")}
+    models: dict[str, type[_Frozen] | None] = {
+        "company": CompanySettings,
+        "connections": Connections,
+        "policies": Policies,
+        "tax_profiles": None,
+    }
+    read: dict[str, Any] = {}
+    problems: list[str] = []
+    for name in CONFIG_FILES:
+        path = config_dir / f"{name}.yaml"
+        model = models[name]
+        try:
+            text = path.read_text(encoding="utf-8")
+            body = yaml.safe_load(text)
+            read[name] = (
+                model.model_validate(body)
+                if model is not None
+                else tuple(TaxProfileList.model_validate({"profiles": body}).profiles)
+            )
+        except FileNotFoundError:
+            problems.append(f"{path}: the file is missing; copy it from data/config of the project and adapt it")
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f":{mark.line + 1}" if mark else ""
+            problems.append(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}")
+        except ValidationError as error:
+            problems += _explain(path, text, error, prefix=("profiles",) if model is None else ())
+    if not problems:
+        problems = _cross_check(config_dir, read["company"], read["tax_profiles"])
+    if problems:
+        raise ConfigError(problems)
+    return Settings(
+        home=home,
+        config_dir=config_dir,
+        database_url=SecretStr(env["PSA_ERP_DATABASE_URL"]) if env.get("PSA_ERP_DATABASE_URL") else None,
+        company=read["company"],
+        connections=read["connections"],
+        policies=read["policies"],
+        tax_profiles=read["tax_profiles"],
+        console_url=env.get("PSA_ERP_CONSOLE_URL") or "http://127.0.0.1:8080",
+        dagster_url=env.get("PSA_ERP_DAGSTER_URL") or "http://127.0.0.1:3000",
+        secrets={name: SecretStr(value) for name, value in secrets.items()},
+    )
+
+
+class TaxProfileList(_Frozen):
+    """The list in tax_profiles.yaml."""
+
+    profiles: tuple[TaxProfileSettings, ...]
+
+
+def _secrets_file(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    pairs = (line.split("=", 1) for line in path.read_text(encoding="utf-8").splitlines() if "=" in line)
+    return {name.strip(): value.strip() for name, value in pairs if not name.lstrip().startswith("#")}
+
+
+def _cross_check(config_dir: Path, company: CompanySettings, taxes: Sequence[TaxProfileSettings]) -> list[str]:
+    codes = {e.code for e in company.legal_entities}
+    return [
+        f"{config_dir / 'tax_profiles.yaml'}: profile {number}: legal_entity {tax.legal_entity!r} is none of "
+        f"{', '.join(sorted(codes))} (company.yaml)"
+        for number, tax in enumerate(taxes, start=1)
+        if tax.legal_entity not in codes
+    ]
+
+
+def _explain(path: Path, text: str, error: ValidationError, prefix: tuple[str, ...]) -> list[str]:
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    lines = []
+    for problem in error.errors():
+        location = tuple(problem["loc"])[len(prefix) :]
+        name = ".".join(str(part) for part in location) or "the file"
+        lines.append(f"{path}:{_line_of(root, location)}: {name}: {problem['msg']}")
+    return lines
+
+
+def _line_of(node: Any, location: Sequence[int | str]) -> int:
+    """The line of the deepest part of `location` that the document has."""
+    line: int = node.start_mark.line + 1 if node is not None else 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == part), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
