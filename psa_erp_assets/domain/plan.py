@@ -94,28 +94,30 @@ class _Chain:
         return self._act_on(originals) + held
 
     def _act_on(self, originals: Sequence[Posting]) -> list[PlanItem]:
+        """Bring the newest original to what is wanted; one that was never sent yields to those before it."""
         if not originals:
             return self._create("not in the ERP yet", depends_on=None)
         last, before = originals[-1], originals[:-1]
-        if self._same(last) and (last.state in _UNSENT or last.state is State.VERIFIED):
-            removal = self._removal_of(last)
-            if removal is None:
-                return []
-            if removal.state in _UNSENT:
-                return [self._on(Action.CANCEL, removal, "what it was to remove is wanted after all")]
-            return self._create("its predecessor is being removed", depends_on=removal.key)
-        if last.state in _UNSENT:
-            cancel = self._on(Action.CANCEL, last, self._why_not_wanted())
-            return [cancel, *self._act_on(before)]
         if last.state in _SENT:
             return [] if self._same(last) else [self._on(Action.WAIT, last, f"it is {last.state.value}")]
-        if last.state is State.REJECTED:
-            if self._same(last):
-                return [self._on(Action.RETRY, last, f"was rejected: {last.fault_code}")]
-            return [self._on(Action.CANCEL, last, self._why_not_wanted()), *self._act_on(before)]
         if last.state in _NEEDS_HUMAN:
             return [self._on(Action.BLOCKED, last, f"it is in {last.state.value} and waits for a person")]
-        return self._remove_and_replace(last)
+        if not self._same(last):
+            if last.state is State.VERIFIED:
+                return self._remove_and_replace(last)
+            return [self._on(Action.CANCEL, last, self._why_not_wanted()), *self._act_on(before)]
+        if last.state is State.REJECTED:
+            return [self._on(Action.RETRY, last, f"was rejected: {last.fault_code}")]
+        return self._keep(last)
+
+    def _keep(self, last: Posting) -> list[PlanItem]:
+        """`last` is what is wanted: stop its removal, or follow it if that cannot be stopped any more."""
+        removal = self._removal_of(last)
+        if removal is None or removal.state is State.REJECTED:
+            return []
+        if removal.state in _UNSENT:
+            return [self._on(Action.CANCEL, removal, "what it was to remove is wanted after all")]
+        return self._create("its predecessor is being removed", depends_on=removal.key)
 
     def _remove_and_replace(self, last: Posting) -> list[PlanItem]:
         """`last` is in the ERP and not what is wanted."""

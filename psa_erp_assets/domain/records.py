@@ -145,6 +145,16 @@ class TaxProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountingPeriod:
+    """A month in a legal entity's books. Nothing is posted into a closed one."""
+
+    id: str
+    legal_entity: str
+    month: str
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimeEntry:
     """One revision of a recorded piece of work."""
 

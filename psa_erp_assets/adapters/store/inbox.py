@@ -1,7 +1,7 @@
 """The inbox: every version of every source object, as fetched."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,16 +112,24 @@ def record(
     ]
 
 
-def known_ids(connection: Connection, *, tenant: str, source: str, object_type: str) -> Sequence[str]:
-    """Ids of all objects of this type that were ever seen."""
-    return (
-        connection.execute(
-            select(source_object.c.object_id).where(
-                source_object.c.tenant == tenant,
-                source_object.c.source == source,
-                source_object.c.object_type == object_type,
-            )
+def latest(
+    connection: Connection,
+    *,
+    tenant: str,
+    source: str,
+    object_type: str,
+    object_ids: Collection[str] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """The latest payload of each of these objects, or of all of the type, by object id."""
+    query = (
+        select(inbox.c.object_id, inbox.c.payload)
+        .join(source_object, source_object.c.inbox_id == inbox.c.id)
+        .where(
+            source_object.c.tenant == tenant,
+            source_object.c.source == source,
+            source_object.c.object_type == object_type,
         )
-        .scalars()
-        .all()
     )
+    if object_ids is not None:
+        query = query.where(source_object.c.object_id.in_(object_ids))
+    return {row.object_id: row.payload for row in connection.execute(query)}

@@ -1,0 +1,49 @@
+"""Decisions in the store: a row is added only where the decision differs from the one before."""
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection, insert, select
+
+from psa_erp_assets.adapters.store.schema import decision as decision_table
+from psa_erp_assets.domain.decide import Decision
+from psa_erp_assets.domain.keys import content_hash
+
+
+def latest_hashes(connection: Connection, tenant: str, object_ids: Collection[str] | None = None) -> dict[str, str]:
+    """The content hash of the latest decision about each object."""
+    query = (
+        select(decision_table.c.object_id, decision_table.c.content_hash)
+        .distinct(decision_table.c.object_id)
+        .where(decision_table.c.tenant == tenant)
+        .order_by(decision_table.c.object_id, decision_table.c.id.desc())
+    )
+    if object_ids is not None:
+        query = query.where(decision_table.c.object_id.in_(object_ids))
+    return {row.object_id: row.content_hash for row in connection.execute(query)}
+
+
+def record(connection: Connection, tenant: str, decisions: Sequence[Decision], now: dt.datetime) -> int:
+    """Store the decisions that are new; answers with how many those were."""
+    known = latest_hashes(connection, tenant, [d.object_id for d in decisions])
+    rows = [
+        {
+            "tenant": tenant,
+            "object_id": d.object_id,
+            "revision": d.revision,
+            "outcome": d.outcome.value,
+            "body": d.to_body(),
+            "content_hash": digest(d),
+            "decided_at": now,
+        }
+        for d in decisions
+        if known.get(d.object_id) != digest(d)
+    ]
+    if rows:
+        connection.execute(insert(decision_table), rows)
+    return len(rows)
+
+
+def digest(decision: Decision) -> str:
+    """What two equal decisions about one revision have in common."""
+    return content_hash(decision.to_body() | {"revision": decision.revision})

@@ -1,0 +1,99 @@
+"""What the ERP holds, as last read: a mirror that is replaced by what each reading finds."""
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
+
+from psa_erp_assets.adapters.store.schema import erp_document, erp_invoice
+from psa_erp_assets.domain.erp import ErpDocument
+
+
+def replace_scope(
+    connection: Connection,
+    *,
+    tenant: str,
+    erp_company: str,
+    effect_type: str,
+    months: Collection[str],
+    rows: Sequence[dict[str, Any]],
+    now: dt.datetime,
+) -> None:
+    """Make `rows` all that is known of a company's documents of a type in these months."""
+    connection.execute(
+        delete(erp_document).where(
+            erp_document.c.tenant == tenant,
+            erp_document.c.erp_company == erp_company,
+            erp_document.c.effect_type == effect_type,
+            (erp_document.c.service_month.in_(months)) | (erp_document.c.erp_id.in_([r["erp_id"] for r in rows])),
+        )
+    )
+    if rows:
+        identity = {"tenant": tenant, "erp_company": erp_company, "effect_type": effect_type, "read_at": now}
+        connection.execute(insert(erp_document), [row | identity for row in rows])
+
+
+def replace_invoices(
+    connection: Connection, *, tenant: str, erp_company: str, rows: Sequence[dict[str, Any]], now: dt.datetime
+) -> None:
+    """Make `rows` all invoices that are known of a company."""
+    connection.execute(
+        delete(erp_invoice).where(erp_invoice.c.tenant == tenant, erp_invoice.c.erp_company == erp_company)
+    )
+    if rows:
+        identity = {"tenant": tenant, "erp_company": erp_company, "read_at": now}
+        connection.execute(insert(erp_invoice), [row | identity for row in rows])
+
+
+def on_document(connection: Connection, tenant: str, keys: Collection[str]) -> frozenset[str]:
+    """Which of these keys' documents another document has taken up."""
+    rows = connection.execute(
+        select(erp_document.c.key).where(
+            erp_document.c.tenant == tenant, erp_document.c.key.in_(keys), erp_document.c.document.is_not(None)
+        )
+    )
+    return frozenset(rows.scalars())
+
+
+def refresh(connection: Connection, tenant: str, documents: Sequence[ErpDocument], now: dt.datetime) -> None:
+    """Set whether these documents are taken up and posted, as just looked up; others stay as they were."""
+    for document in documents:
+        connection.execute(
+            update(erp_document)
+            .where(_is(tenant, document))
+            .values(
+                document=document.document,
+                document_state=document.document_state,
+                posted=document.posted,
+                read_at=now,
+            )
+        )
+
+
+def of_keys(connection: Connection, tenant: str, keys: Collection[str]) -> Sequence[Row[Any]]:
+    """The mirrored documents under these keys."""
+    return connection.execute(
+        select(erp_document).where(erp_document.c.tenant == tenant, erp_document.c.key.in_(keys))
+    ).all()
+
+
+def of_month(connection: Connection, tenant: str, erp_company: str, month: str) -> Sequence[Row[Any]]:
+    """The mirrored documents of a company and service month."""
+    return connection.execute(
+        select(erp_document).where(
+            erp_document.c.tenant == tenant,
+            erp_document.c.erp_company == erp_company,
+            erp_document.c.service_month == month,
+        )
+    ).all()
+
+
+def _is(tenant: str, document: ErpDocument) -> ColumnElement[bool]:
+    same: ColumnElement[bool] = (
+        (erp_document.c.tenant == tenant)
+        & (erp_document.c.erp_company == document.erp_company)
+        & (erp_document.c.effect_type == document.effect_type.value)
+        & (erp_document.c.erp_id == document.erp_id)
+    )
+    return same

@@ -1,0 +1,153 @@
+"""Statements on exception items: open or touch what a look has seen, resolve what it no longer sees, list both.
+
+An item is open once per (scope, code, object). The scope names who looks, such as "plan:US:2026-09", so that one
+look never resolves what another one has found.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Text, and_, cast, func, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from psa_erp_assets.adapters.store.schema import exception_item
+from psa_erp_assets.domain.faults import FAULTS, FaultClass, Owner
+
+GONE = "no longer seen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """Trouble with one object as a look has just seen it. `code` is one of `faults.FAULTS`."""
+
+    code: str
+    object_id: str
+    detail: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    legal_entity: str | None = None
+    service_month: str | None = None
+    minutes: int | None = None
+
+
+def open_or_touch(connection: Connection, tenant: str, scope: str, items: Iterable[Sighting], now: dt.datetime) -> None:
+    """Open an item for each sighting, or bring the open one up to date; `first_seen_at` stays.
+
+    Two sightings of one (code, object) are one item with the content of the later. Raises KeyError for a code that
+    is not in `faults.FAULTS`.
+    """
+    latest = {(item.code, item.object_id): item for item in items}
+    if not latest:
+        return
+    table = exception_item.c
+    statement = insert(exception_item)
+    changing = ("fault_class", "owner", "legal_entity", "service_month", "minutes", "detail", "evidence")
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[table.tenant, table.scope, table.code, table.object_id],
+            index_where=table.resolved_at.is_(None),
+            set_={name: statement.excluded[name] for name in (*changing, "last_seen_at")},
+        ),
+        [_row(tenant, scope, item, now) for _, item in sorted(latest.items())],
+    )
+
+
+def resolve_absent(
+    connection: Connection,
+    tenant: str,
+    scope: str,
+    seen: Collection[tuple[str, str]],
+    now: dt.datetime,
+    *,
+    looked_at: Collection[str] | None = None,
+    resolution: str = GONE,
+) -> int:
+    """Resolve the open items of a scope whose (code, object id) is not among `seen`; returns how many.
+
+    A look at some objects alone says nothing of the others: it passes their ids as `looked_at`, and only items of
+    these resolve. Not to be called after a look that failed: a failed read is not an empty read.
+    """
+    table = exception_item.c
+    codes, object_ids = [code for code, _ in seen], [object_id for _, object_id in seen]
+    still = func.unnest(_texts(codes), _texts(object_ids)).table_valued("code", "object_id", name="still")
+    absent: ColumnElement[bool] = and_(
+        table.tenant == tenant,
+        table.scope == scope,
+        table.resolved_at.is_(None),
+        tuple_(table.code, table.object_id).not_in(select(still.c.code, still.c.object_id)),
+    )
+    if looked_at is not None:
+        absent &= table.object_id == func.any(_texts(list(looked_at)))
+    resolved = update(exception_item).where(absent).values(resolved_at=now, resolution=resolution)
+    return connection.execute(resolved).rowcount
+
+
+def count_open(connection: Connection, tenant: str) -> Sequence[RowMapping]:
+    """Open items by code: fault_class, code, owner, how many, minutes concerned, and since when the oldest."""
+    table = exception_item.c
+    statement = (
+        select(
+            table.fault_class,
+            table.code,
+            table.owner,
+            func.count().label("items"),
+            func.coalesce(func.sum(table.minutes), 0).label("minutes"),
+            func.min(table.first_seen_at).label("oldest_at"),
+        )
+        .where(table.tenant == tenant, table.resolved_at.is_(None))
+        .group_by(table.fault_class, table.code, table.owner)
+        .order_by(func.count().desc(), table.code)
+    )
+    return connection.execute(statement).mappings().all()
+
+
+def list_items(
+    connection: Connection,
+    tenant: str,
+    *,
+    resolved: bool = False,
+    code: str | None = None,
+    fault_class: FaultClass | None = None,
+    owner: Owner | None = None,
+    object_ids: Collection[str] | None = None,
+    limit: int | None = None,
+) -> Sequence[RowMapping]:
+    """Open items, oldest first; with `resolved` the resolved ones, latest first. Each filter narrows the list."""
+    table = exception_item.c
+    statement = select(*(column for column in table if column.name not in ("tenant", "scope"))).where(
+        table.tenant == tenant
+    )
+    if resolved:
+        statement = statement.where(table.resolved_at.is_not(None)).order_by(table.resolved_at.desc(), table.id.desc())
+    else:
+        statement = statement.where(table.resolved_at.is_(None)).order_by(table.first_seen_at, table.id)
+    for column, wanted in ((table.code, code), (table.fault_class, fault_class), (table.owner, owner)):
+        if wanted is not None:
+            statement = statement.where(column == str(wanted))
+    if object_ids is not None:
+        statement = statement.where(table.object_id == func.any(_texts(list(object_ids))))
+    return connection.execute(statement.limit(limit)).mappings().all()
+
+
+def _texts(values: Sequence[str]) -> ColumnElement[Sequence[str]]:
+    return cast(literal(list(values), ARRAY(Text)), ARRAY(Text))
+
+
+def _row(tenant: str, scope: str, item: Sighting, now: dt.datetime) -> dict[str, Any]:
+    fault = FAULTS[item.code]
+    return {
+        "tenant": tenant,
+        "code": fault.code,
+        "fault_class": fault.fault_class.value,
+        "owner": fault.owner.value,
+        "object_id": item.object_id,
+        "scope": scope,
+        "legal_entity": item.legal_entity,
+        "service_month": item.service_month,
+        "minutes": item.minutes,
+        "detail": item.detail,
+        "evidence": dict(item.evidence),
+        "first_seen_at": now,
+        "last_seen_at": now,
+    }

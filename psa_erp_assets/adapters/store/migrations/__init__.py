@@ -1,0 +1,1 @@
+"""Alembic's environment; `versions` holds one module a revision, and `draft` writes the next one."""

@@ -1,0 +1,1 @@
+"""The revisions of the operational store, oldest first. A revision that has been released is never edited."""

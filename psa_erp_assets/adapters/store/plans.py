@@ -1,0 +1,105 @@
+"""Plans in the store: proposed, then applied or overtaken by newer facts."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from psa_erp_assets.adapters.store.schema import plan, plan_item
+from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.domain.effects import to_payload
+from psa_erp_assets.domain.plan import PlanItem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPlan:
+    """The head of a plan."""
+
+    id: int
+    partition: Partition
+    status: str
+    facts_hash: str
+    created_at: dt.datetime
+
+
+def lock_partition(connection: Connection, tenant: str, partition: Partition) -> None:
+    """Let one planner at a time work on a partition, until the transaction ends."""
+    name = f"plan:{tenant}:{partition[0]}:{partition[1]}"
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+
+def propose(
+    connection: Connection,
+    *,
+    tenant: str,
+    partition: Partition,
+    items: Sequence[PlanItem],
+    facts_hash: str,
+    created_by: str,
+    now: dt.datetime,
+) -> int:
+    """Store a plan; answers with its id."""
+    plan_id = connection.execute(
+        insert(plan)
+        .values(
+            tenant=tenant,
+            legal_entity=partition[0],
+            service_month=partition[1],
+            status="proposed",
+            facts_hash=facts_hash,
+            created_by=created_by,
+            created_at=now,
+        )
+        .returning(plan.c.id)
+    ).scalar_one()
+    if items:
+        connection.execute(insert(plan_item), [_row(plan_id, seq, item) for seq, item in enumerate(items, start=1)])
+    return int(plan_id)
+
+
+def load(connection: Connection, tenant: str, plan_id: int) -> StoredPlan | None:
+    """The plan with this id."""
+    row = connection.execute(select(plan).where(plan.c.tenant == tenant, plan.c.id == plan_id)).one_or_none()
+    if row is None:
+        return None
+    return StoredPlan(
+        id=row.id,
+        partition=(row.legal_entity, row.service_month),
+        status=row.status,
+        facts_hash=row.facts_hash,
+        created_at=row.created_at,
+    )
+
+
+def finish(connection: Connection, plan_id: int, status: str, now: dt.datetime) -> None:
+    """Set a proposed plan's end: applied or overtaken."""
+    connection.execute(
+        update(plan).where(plan.c.id == plan_id, plan.c.status == "proposed").values(status=status, applied_at=now)
+    )
+
+
+def _row(plan_id: int, seq: int, item: PlanItem) -> dict[str, Any]:
+    effect = item.effect
+    return {
+        "plan_id": plan_id,
+        "seq": seq,
+        "action": item.action.value,
+        "effect_type": item.effect_type.value,
+        "object_id": item.object_id,
+        "contract_id": item.contract_id,
+        "key": item.key,
+        "target_key": item.target_key,
+        "amount": effect.amount.amount if effect else None,
+        "currency": effect.amount.currency if effect else None,
+        "minutes": effect.minutes if effect else None,
+        "reason": item.reason,
+        "body": {
+            "effect": to_payload(effect) if effect else None,
+            "hold": {k: str(v) for k, v in asdict(item.hold).items()} if item.hold else None,
+            "revision": item.revision,
+            "source_revision": item.source_revision,
+            "depends_on": item.depends_on,
+        },
+    }

@@ -1,0 +1,13 @@
+"""What a record is called that cannot be understood."""
+
+
+class MalformedRecordError(ValueError):
+    """A source's record cannot be understood as what it should be.
+
+    `reason` is for an operator: which field, and what is wrong with it; never a name, an e-mail address or a pay
+    rate. The record becomes an exception item and everything else goes on.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,167 @@
+"""Three-way reconciliation: approved time ↔ the ERP's billing lines ↔ posted invoices, entry by entry.
+
+The ERP's side is what was read from the ERP. The ledger of postings only says which documents belong to which entry
+and what was sent; it never stands in for the ERP's own word.
+"""
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from psa_erp_assets.domain.decide import Decision, Outcome
+from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.erp import ErpDocument
+from psa_erp_assets.domain.posting import Operation, Posting, State
+
+
+class Difference(enum.StrEnum):
+    """Why the three sides of an entry differ, or that they do not."""
+
+    MATCHED = "matched"
+    NOT_INVOICED = "not_invoiced"
+    NON_BILLABLE = "non_billable"
+    HELD = "held"
+    PENDING = "pending"
+    MANUAL_CHANGE = "manual_change"
+    MISSING = "missing"
+    DUPLICATE = "duplicate"
+    MANUAL_LINE = "manual_line"
+    UNKNOWN_KEY = "unknown_key"
+    UNEXPLAINED = "unexplained"
+
+
+NEXT_STEPS: Mapping[Difference, str] = {
+    Difference.MATCHED: "Nothing to do.",
+    Difference.NOT_INVOICED: "Timing: finance puts the draft line on an invoice.",
+    Difference.NON_BILLABLE: "Nothing to do: the work is not billable.",
+    Difference.HELD: "Clear the entry's exception; it is then posted by itself.",
+    Difference.PENDING: "Wait for the next sync, or look at the posting's state.",
+    Difference.MANUAL_CHANGE: "Somebody changed the line in the ERP: put it back, or correct the time and sync.",
+    Difference.MISSING: "Somebody deleted the line in the ERP: find out who and why, then replay the posting.",
+    Difference.DUPLICATE: "The ERP has the line more than once: delete or reverse the surplus.",
+    Difference.MANUAL_LINE: "A line made by hand in the ERP: nothing to do if finance meant it.",
+    Difference.UNKNOWN_KEY: "The ERP has a line under a key that the ledger does not know: restore the ledger first.",
+    Difference.UNEXPLAINED: "No rule explains it: open the entry's trace.",
+}
+
+UNEXPLAINED = frozenset(
+    {
+        Difference.MANUAL_CHANGE,
+        Difference.MISSING,
+        Difference.DUPLICATE,
+        Difference.UNKNOWN_KEY,
+        Difference.UNEXPLAINED,
+    }
+)
+"""Classes that fail the gate. A line made by hand is finance's own and is reported, not blamed."""
+
+_IN_ERP = frozenset({State.CONFIRMED, State.VERIFIED, State.DRIFT, State.REVERSED})
+_SETTLED = frozenset({State.VERIFIED, State.WITHDRAWN, State.REVERSED, State.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """One row of the reconciliation. Amounts are net, in the contract's currency; None where there is none."""
+
+    object_id: str
+    contract_id: str | None
+    outcome: Outcome | None
+    approved_minutes: int
+    erp_minutes: int
+    invoiced_minutes: int
+    approved_amount: Decimal | None
+    erp_amount: Decimal
+    invoiced_amount: Decimal
+    currency: str | None
+    difference: Difference
+
+    @property
+    def explained(self) -> bool:
+        """Whether a rule says why the sides differ."""
+        return self.difference not in UNEXPLAINED
+
+    @property
+    def next_step(self) -> str:
+        """What to do about it."""
+        return NEXT_STEPS[self.difference]
+
+
+def reconcile_entry(
+    decision: Decision, postings: Sequence[Posting], documents: Sequence[ErpDocument], *, dirty: bool
+) -> Reconciled:
+    """Compare one entry's three sides.
+
+    `postings` are the entry's billing postings and `documents` the ERP's documents under their keys; `dirty` says
+    that the entry has changed since it was last planned.
+    """
+    effect = decision.effect(EffectType.BILLING_LINE)
+    approved = decision.outcome is not Outcome.NONE
+    wanted_minutes = effect.minutes if effect else 0
+    wanted_amount = effect.amount.amount if effect else Decimal(0)
+    erp_minutes = sum(d.minutes for d in documents)
+    erp_amount = sum((d.amount.amount for d in documents), Decimal(0))
+    posted = [d for d in documents if d.posted]
+    invoiced_amount = sum((d.amount.amount for d in posted), Decimal(0))
+    difference = _against_ledger(postings, documents)
+    if difference is None:
+        as_wanted = erp_minutes == wanted_minutes and erp_amount == wanted_amount
+        if not as_wanted and (dirty or any(p.state not in _SETTLED for p in postings)):
+            difference = Difference.PENDING
+        elif decision.outcome is Outcome.HOLD:
+            difference = Difference.HELD
+        elif not as_wanted:
+            difference = Difference.UNEXPLAINED
+        elif decision.outcome is Outcome.NON_BILLABLE:
+            difference = Difference.NON_BILLABLE
+        else:
+            difference = Difference.MATCHED if invoiced_amount == wanted_amount else Difference.NOT_INVOICED
+    currency = effect.amount.currency if effect else documents[0].amount.currency if documents else None
+    return Reconciled(
+        object_id=decision.object_id,
+        contract_id=decision.route.contract_id,
+        outcome=decision.outcome,
+        approved_minutes=decision.minutes if approved else 0,
+        erp_minutes=erp_minutes,
+        invoiced_minutes=sum(d.minutes for d in posted),
+        approved_amount=effect.amount.amount if effect else None,
+        erp_amount=erp_amount,
+        invoiced_amount=invoiced_amount,
+        currency=currency,
+        difference=difference,
+    )
+
+
+def reconcile_stray(document: ErpDocument) -> Reconciled:
+    """A billing line that no posting accounts for: made by hand, or under a key that the ledger does not know."""
+    return Reconciled(
+        object_id=f"erp:{document.erp_company}:{document.effect_type.value}:{document.erp_id}",
+        contract_id=None,
+        outcome=None,
+        approved_minutes=0,
+        erp_minutes=document.minutes,
+        invoiced_minutes=document.minutes if document.posted else 0,
+        approved_amount=None,
+        erp_amount=document.amount.amount,
+        invoiced_amount=document.amount.amount if document.posted else Decimal(0),
+        currency=document.amount.currency,
+        difference=Difference.UNKNOWN_KEY if document.key else Difference.MANUAL_LINE,
+    )
+
+
+def _against_ledger(postings: Sequence[Posting], documents: Sequence[ErpDocument]) -> Difference | None:
+    """What is wrong with the documents as such, if anything: they must be just those that were sent, as sent."""
+    for posting in postings:
+        if posting.operation is not Operation.CREATE or posting.effect is None:
+            continue
+        under_key = [d for d in documents if d.key == posting.key]
+        if len(under_key) > 1:
+            return Difference.DUPLICATE
+        if posting.state in _IN_ERP and not under_key:
+            return Difference.MISSING
+        if posting.state in (State.WITHDRAWN, State.CANCELLED) and under_key:
+            return Difference.DUPLICATE
+        for document in under_key:
+            if (document.amount, document.minutes) != (posting.effect.amount, posting.effect.minutes):
+                return Difference.MANUAL_CHANGE
+    return None
