@@ -54,7 +54,10 @@ class PsaClientFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectFacts:
-    """A project in the PSA. `code` is the canonical project id, taken from the start of its name there."""
+    """A project in the PSA. `code` is the canonical project id, taken from the start of its name there.
+
+    `closed_on` is the last day on which work counts, None for an open project and where the PSA does not say.
+    """
 
     psa_id: str
     code: str
@@ -62,6 +65,7 @@ class ProjectFacts:
     psa_client_id: str | None
     billable: bool
     archived: bool
+    closed_on: dt.date | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

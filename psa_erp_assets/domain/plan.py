@@ -28,8 +28,7 @@ class Action(enum.StrEnum):
     BLOCKED = "blocked"
 
 
-ACTING = frozenset({Action.CREATE, Action.WITHDRAW, Action.REVERSE, Action.CANCEL, Action.RETRY})
-
+_ACTING = frozenset({Action.CREATE, Action.WITHDRAW, Action.REVERSE, Action.CANCEL, Action.RETRY})
 _UNSENT = frozenset({State.PLANNED, State.HELD, State.READY})
 _SENT = frozenset({State.IN_FLIGHT, State.AMBIGUOUS, State.RESOLVING, State.CONFIRMED})
 _NEEDS_HUMAN = frozenset({State.CONFLICT, State.DUPLICATE, State.DRIFT})
@@ -56,6 +55,11 @@ class PlanItem:
     depends_on: str | None = None
     effect: Effect | None = None
     hold: Hold | None = None
+
+    @property
+    def acts(self) -> bool:
+        """Whether applying it changes anything."""
+        return self.action in _ACTING
 
 
 def plan_entry(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from psa_erp_assets.adapters.connectors.clockify.canonical import time_entry_facts
 from psa_erp_assets.adapters.store import decisions, exceptions, inbox, master_records, time_entries
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.decide import Rules, decide, route
+from psa_erp_assets.domain.decide import decide, route
 from psa_erp_assets.domain.facts import PsaUserFacts, TimeEntryFacts
 from psa_erp_assets.domain.malformed import MalformedRecordError
 from psa_erp_assets.domain.master import MasterData
@@ -28,6 +28,7 @@ from psa_erp_assets.domain.records import (
     TaxProfile,
     TimeEntry,
 )
+from psa_erp_assets.services.scope import Scope
 
 _Record = TypeVar("_Record")
 
@@ -48,17 +49,16 @@ class Received:
 def receive_time_entries(
     connection: Connection,
     *,
-    tenant: str,
+    scope: Scope,
     payloads: Sequence[inbox.Payload],
     arrived_by: str,
-    master: MasterData,
-    rules: Rules,
     now: dt.datetime,
 ) -> Received:
     """Keep the payloads, and give each entry whose canonical facts have changed a new revision.
 
     A payload that cannot be understood stays in the inbox and becomes an exception item; the others go on.
     """
+    tenant = scope.tenant
     stored = inbox.record(
         connection,
         tenant=tenant,
@@ -86,7 +86,8 @@ def receive_time_entries(
     revisions = [
         entry for entry in (_next_revision(known.get(f.id), f, inbox_id) for f, inbox_id in facts) if entry is not None
     ]
-    routes = {entry.id: route(entry, master, rules) for entry in revisions}
+    master = load_master(connection, tenant)
+    routes = {entry.id: route(entry, master, scope.rules) for entry in revisions}
     time_entries.add_revisions(connection, tenant=tenant, entries=revisions, routes=routes, now=now)
     exceptions.open_or_touch(connection, tenant, "canonical", malformed, now)
     seen = [(s.code, s.object_id) for s in malformed]
@@ -129,18 +130,19 @@ def time_zones(connection: Connection, tenant: str) -> dict[str, str]:
     return {user.psa_id: user.time_zone for user in users}
 
 
-def mark_touched(connection: Connection, tenant: str, master: MasterData, rules: Rules, now: dt.datetime) -> int:
+def mark_touched(connection: Connection, scope: Scope, now: dt.datetime) -> int:
     """Make dirty every entry about which master data now lead to another decision; answers with how many.
 
     The decision itself is what is compared, so that a changed record touches just the entries that depend on it,
     whichever way they do.
     """
+    tenant, master = scope.tenant, load_master(connection, scope.tenant)
     entries = time_entries.current(connection, tenant)
     heads = time_entries.heads(connection, tenant)
     known = decisions.latest_hashes(connection, tenant)
     touched = {}
     for entry in entries:
-        decision, head = decide(entry, master, rules), heads[entry.id]
+        decision, head = decide(entry, master, scope.rules), heads[entry.id]
         moved = (decision.route.legal_entity, decision.route.contract_id) != (head.legal_entity, head.contract_id)
         if moved or (entry.id in known and known[entry.id] != decisions.digest(decision)):
             touched[entry.id] = decision.route

@@ -7,7 +7,6 @@ read that fails leaves everything as it was.
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -16,19 +15,11 @@ from psa_erp_assets.adapters.connectors.clockify.canonical import latest_approva
 from psa_erp_assets.adapters.connectors.clockify.client import ClockifyClient
 from psa_erp_assets.adapters.connectors.clockify.hints import Hint
 from psa_erp_assets.adapters.store import cursors, inbox
-from psa_erp_assets.domain.decide import Rules
 from psa_erp_assets.services import canonical
 from psa_erp_assets.services.canonical import CLOCKIFY, TIME_ENTRY, Received
+from psa_erp_assets.services.scope import Scope
 
 _SWEEP = "approval_requests"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """Whose data, and by which rules they are routed."""
-
-    tenant: str
-    rules: Rules
 
 
 def sweep(
@@ -132,11 +123,9 @@ def _receive(
 ) -> Received:
     return canonical.receive_time_entries(
         connection,
-        tenant=scope.tenant,
+        scope=scope,
         payloads=[inbox.Payload(object_id=i, body=body) for i, body in payloads.items()],
         arrived_by=arrived_by,
-        master=canonical.load_master(connection, scope.tenant),
-        rules=scope.rules,
         now=now,
     )
 

@@ -7,8 +7,10 @@ fetching the object that a delivery points at.
 import datetime as dt
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Text, bindparam, case, cast, func, select
+from sqlalchemy import Connection, RowMapping, Text, Update, bindparam, case, cast, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from psa_erp_assets.adapters.store.schema import webhook_delivery
@@ -86,3 +88,46 @@ def list_deliveries(connection: Connection, tenant: str, *, pending: bool, limit
     if pending:
         statement = statement.where(table.handled_at.is_(None))
     return connection.execute(statement).mappings().all()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A delivery to work off, as it was read."""
+
+    id: int
+    source: str
+    delivery_id: str
+    event: str
+    body: Any
+    attempts: int
+    last_received_at: dt.datetime
+
+
+def due(connection: Connection, tenant: str, *, now: dt.datetime, limit: int) -> list[Due]:
+    """The deliveries to work off now, oldest first."""
+    table = webhook_delivery.c
+    names = ("id", "source", "delivery_id", "event", "body", "attempts", "last_received_at")
+    rows = connection.execute(
+        select(*(table[name] for name in names))
+        .where(table.tenant == tenant, table.handled_at.is_(None), table.next_attempt_at <= now)
+        .order_by(table.id)
+        .limit(limit)
+    )
+    return [Due(**row) for row in rows.mappings()]
+
+
+def mark_handled(connection: Connection, deliveries: Sequence[Due], *, now: dt.datetime) -> None:
+    """These were worked off; one that has come again meanwhile stays pending, as it may announce a later change."""
+    for delivery in deliveries:
+        connection.execute(_unchanged(delivery).values(handled_at=now, error=None))
+
+
+def postpone(connection: Connection, delivery: Due, *, until: dt.datetime, error: str) -> None:
+    """Try it again later."""
+    connection.execute(_unchanged(delivery).values(attempts=delivery.attempts + 1, next_attempt_at=until, error=error))
+
+
+def _unchanged(delivery: Due) -> Update:
+    return update(webhook_delivery).where(
+        webhook_delivery.c.id == delivery.id, webhook_delivery.c.last_received_at == delivery.last_received_at
+    )

@@ -4,9 +4,11 @@ import datetime as dt
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from psa_erp_assets.adapters.store.schema import erp_document, erp_invoice
+from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.erp import ErpDocument
 
 
@@ -57,18 +59,39 @@ def on_document(connection: Connection, tenant: str, keys: Collection[str]) -> f
 
 
 def refresh(connection: Connection, tenant: str, documents: Sequence[ErpDocument], now: dt.datetime) -> None:
-    """Set whether these documents are taken up and posted, as just looked up; others stay as they were."""
-    for document in documents:
-        connection.execute(
-            update(erp_document)
-            .where(_is(tenant, document))
-            .values(
-                document=document.document,
-                document_state=document.document_state,
-                posted=document.posted,
-                read_at=now,
-            )
-        )
+    """Keep these documents as just looked up; others stay as they were."""
+    if not documents:
+        return
+    statement = pg_insert(erp_document)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(erp_document.primary_key.columns),
+            set_={
+                name: statement.excluded[name]
+                for name in ("amount", "minutes", "document", "document_state", "posted", "read_at")
+            },
+        ),
+        [
+            {
+                "tenant": tenant,
+                "erp_company": d.erp_company,
+                "effect_type": d.effect_type.value,
+                "erp_id": d.erp_id,
+                "key": d.key,
+                "service_month": str(ServiceMonth.of(d.date)),
+                "service_date": d.date,
+                "minutes": d.minutes,
+                "amount": d.amount.amount,
+                "currency": d.amount.currency,
+                "tax_amount": d.tax_amount,
+                "document": d.document,
+                "document_state": d.document_state,
+                "posted": d.posted,
+                "read_at": now,
+            }
+            for d in documents
+        ],
+    )
 
 
 def of_keys(connection: Connection, tenant: str, keys: Collection[str]) -> Sequence[Row[Any]]:
@@ -87,13 +110,3 @@ def of_month(connection: Connection, tenant: str, erp_company: str, month: str) 
             erp_document.c.service_month == month,
         )
     ).all()
-
-
-def _is(tenant: str, document: ErpDocument) -> ColumnElement[bool]:
-    same: ColumnElement[bool] = (
-        (erp_document.c.tenant == tenant)
-        & (erp_document.c.erp_company == document.erp_company)
-        & (erp_document.c.effect_type == document.effect_type.value)
-        & (erp_document.c.erp_id == document.erp_id)
-    )
-    return same

@@ -93,14 +93,11 @@ def list_postings(
 
 
 def posting_facets(connection: Connection, tenant: str) -> Sequence[RowMapping]:
-    """The legal entities and service months that have postings, to choose a filter from."""
+    """The states, legal entities and service months that postings have, to choose a filter from."""
     table = posting.c
     return (
         connection.execute(
-            select(table.legal_entity, table.service_month)
-            .where(table.tenant == tenant)
-            .distinct()
-            .order_by(table.service_month, table.legal_entity)
+            select(table.state, table.legal_entity, table.service_month).where(table.tenant == tenant).distinct()
         )
         .mappings()
         .all()

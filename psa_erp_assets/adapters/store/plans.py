@@ -18,7 +18,9 @@ class StoredPlan:
     """The head of a plan."""
 
     id: int
+    tenant: str
     partition: Partition
+    contracts: tuple[str | None, ...] | None
     status: str
     facts_hash: str
     created_at: dt.datetime
@@ -35,6 +37,7 @@ def propose(
     *,
     tenant: str,
     partition: Partition,
+    contracts: Sequence[str | None] | None,
     items: Sequence[PlanItem],
     facts_hash: str,
     created_by: str,
@@ -47,6 +50,7 @@ def propose(
             tenant=tenant,
             legal_entity=partition[0],
             service_month=partition[1],
+            contracts=None if contracts is None else list(contracts),
             status="proposed",
             facts_hash=facts_hash,
             created_by=created_by,
@@ -66,11 +70,19 @@ def load(connection: Connection, tenant: str, plan_id: int) -> StoredPlan | None
         return None
     return StoredPlan(
         id=row.id,
+        tenant=row.tenant,
         partition=(row.legal_entity, row.service_month),
+        contracts=None if row.contracts is None else tuple(row.contracts),
         status=row.status,
         facts_hash=row.facts_hash,
         created_at=row.created_at,
     )
+
+
+def items_of(connection: Connection, plan_id: int) -> set[tuple[str, str | None]]:
+    """Action and key of each item of a plan."""
+    rows = connection.execute(select(plan_item.c.action, plan_item.c.key).where(plan_item.c.plan_id == plan_id))
+    return {(row.action, row.key) for row in rows}
 
 
 def finish(connection: Connection, plan_id: int, status: str, now: dt.datetime) -> None:

@@ -219,6 +219,8 @@ plan = Table(
     Column("tenant", Text, nullable=False),
     Column("legal_entity", Text, nullable=False),
     Column("service_month", Text, nullable=False),
+    # The contracts that it is limited to, null among them for work on no contract; null for the whole partition.
+    Column("contracts", JSONB(none_as_null=True)),
     Column("status", Text, nullable=False),
     Column("facts_hash", Text, nullable=False),
     Column("created_by", Text, nullable=False),

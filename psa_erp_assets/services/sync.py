@@ -1,0 +1,172 @@
+"""One partition brought to where it should be: plan, apply, send, and again until there is nothing left to do."""
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from psa_erp_assets.adapters.store import erp_documents, time_entries
+from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.plan import Action
+from psa_erp_assets.services import canonical, extraction, planning
+from psa_erp_assets.services.canonical import Received
+from psa_erp_assets.services.planning import Plan, PlanOvertakenError
+from psa_erp_assets.services.posting_engine import EngineReport
+from psa_erp_assets.services.runtime import Runtime
+
+# A removal that the ERP refuses and the reversal that then takes its place need two rounds; facts that move
+# while a round runs may need another. What still moves after this many is left to the next run.
+_ROUNDS = 5
+_ALL_TYPES = tuple(EffectType)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of a partition: all plan actions by action and effect type, the last plan, and what was sent."""
+
+    partition: Partition
+    actions: Counter[tuple[str, str]]
+    plan: Plan
+    engine: tuple[EngineReport, ...]
+
+
+def sweep(runtime: Runtime, *, complete: bool) -> Received:
+    """Read the PSA: all of it with a look for deletes, or what changed since the last sweep."""
+    policy = runtime.settings.policies.extraction
+    first = dt.datetime.combine(ServiceMonth.parse(policy.first_month).first_day, dt.time(), dt.UTC)
+    # A day earlier: the first of the month begins in Auckland while it is still the last of the one before in UTC.
+    first -= dt.timedelta(days=1)
+    with runtime.engine.connect() as connection:
+        last = extraction.last_sweep(connection, runtime.settings.tenant)
+    approvals_since = None if complete or last is None else last - dt.timedelta(hours=policy.overlap_hours)
+    return extraction.sweep(
+        runtime.engine,
+        runtime.psa,
+        runtime.scope,
+        since=first if approvals_since is None else max(first, approvals_since),
+        now=runtime.clock(),
+        find_deleted=complete,
+        approvals_since=approvals_since,
+    )
+
+
+def mark_touched(runtime: Runtime) -> int:
+    """Make dirty the entries that changed master data now decide otherwise; answers with how many."""
+    with runtime.engine.begin() as connection:
+        return canonical.mark_touched(connection, runtime.scope, runtime.clock())
+
+
+def touched_partitions(runtime: Runtime) -> dict[Partition, list[str | None]]:
+    """The partitions with entries that changed since they were last planned, and the contracts concerned."""
+    with runtime.engine.connect() as connection:
+        return time_entries.dirty_partitions(connection, runtime.settings.tenant)
+
+
+def all_partitions(runtime: Runtime) -> list[Partition]:
+    """All partitions that have time entries."""
+    with runtime.engine.connect() as connection:
+        return time_entries.partitions(connection, runtime.settings.tenant)
+
+
+def sync_partition(
+    runtime: Runtime, partition: Partition, *, created_by: str, contracts: Collection[str | None] | None = None
+) -> Settled:
+    """Plan, apply and send until the plan is empty; limited to some contracts of the partition if given."""
+    first = plan_and_apply(runtime, partition, created_by=created_by, contracts=contracts)
+    settled = settle(runtime, partition, created_by=created_by, contracts=contracts)
+    return Settled(
+        partition=partition, actions=first.actions() + settled.actions, plan=settled.plan, engine=settled.engine
+    )
+
+
+def settle(
+    runtime: Runtime,
+    partition: Partition,
+    *,
+    created_by: str,
+    contracts: Collection[str | None] | None = None,
+    effect_types: Sequence[EffectType] = _ALL_TYPES,
+) -> Settled:
+    """Send what was planned and, where the ERP's answers change what is to be done, plan and send again."""
+    actions: Counter[tuple[str, str]] = Counter()
+    reports: list[EngineReport] = []
+    for _ in range(_ROUNDS):
+        reports.append(send(runtime, effect_types))
+        plan = plan_and_apply(runtime, partition, created_by=created_by, contracts=contracts, retry_rejected=False)
+        actions += plan.actions()
+        if not any(item.acts and item.effect_type in effect_types for item in plan.items):
+            break
+    return Settled(partition=partition, actions=actions, plan=plan, engine=tuple(reports))
+
+
+def send(runtime: Runtime, effect_types: Sequence[EffectType] = _ALL_TYPES) -> EngineReport:
+    """Let the posting engine work until only what waits for time or for a person is left."""
+    with runtime.engine.connect() as connection:
+        entities = canonical.load_master(connection, runtime.settings.tenant).legal_entities
+    return runtime.posting_engine.run_until_settled([e.erp_company for e in entities], effect_types=effect_types)
+
+
+def plan_and_apply(
+    runtime: Runtime,
+    partition: Partition,
+    *,
+    created_by: str,
+    contracts: Collection[str | None] | None = None,
+    retry_rejected: bool = True,
+) -> Plan:
+    """Make a plan and apply it at once; made anew where facts move in between. Raises PlanOvertakenError at last."""
+    for attempt in range(1, _ROUNDS + 1):
+        plan = propose(runtime, partition, created_by=created_by, contracts=contracts, retry_rejected=retry_rejected)
+        try:
+            planning.apply_plan(runtime.engine, runtime.scope, plan.id, now=runtime.clock())
+        except PlanOvertakenError:
+            if attempt == _ROUNDS:
+                raise
+        else:
+            break
+    return plan
+
+
+def propose(
+    runtime: Runtime,
+    partition: Partition,
+    *,
+    created_by: str,
+    contracts: Collection[str | None] | None = None,
+    retry_rejected: bool = True,
+) -> Plan:
+    """Make a plan from what is known, after asking the ERP whether drafts to be withdrawn are still on their own."""
+
+    def make() -> Plan:
+        return planning.make_plan(
+            runtime.engine,
+            runtime.scope,
+            partition,
+            now=runtime.clock(),
+            created_by=created_by,
+            contracts=contracts,
+            retry_rejected=retry_rejected,
+        )
+
+    plan = make()
+    return make() if _drafts_were_taken_up(runtime, plan) else plan
+
+
+def _drafts_were_taken_up(runtime: Runtime, plan: Plan) -> bool:
+    """Look up the drafts that the plan withdraws; true if any is on a document now. Raises LookUpFailedError."""
+    wanted: dict[tuple[str, EffectType], list[str]] = defaultdict(list)
+    for item in plan.items:
+        if item.action is Action.WITHDRAW and item.effect is not None and item.target_key is not None:
+            wanted[item.effect.erp_company, item.effect_type].append(item.target_key)
+    found = [
+        document
+        for (company, effect_type), keys in wanted.items()
+        for documents in runtime.erp.look_up(company, effect_type, keys).values()
+        for document in documents
+        if document.document is not None
+    ]
+    with runtime.engine.begin() as connection:
+        erp_documents.refresh(connection, runtime.settings.tenant, found, runtime.clock())
+    return bool(found)
