@@ -1,0 +1,1 @@
+"""BambooHR, the HR system: employees and what an hour of theirs costs."""

@@ -1,0 +1,1 @@
+"""Clockify, the PSA: users, clients, projects and their rates, time entries, approvals, webhooks."""

@@ -1,0 +1,1 @@
+"""HubSpot, the CRM: companies as customers, signed deals as contracts."""

@@ -1,0 +1,68 @@
+"""Webhook deliveries from Clockify: who sent them, and what they point at."""
+
+from typing import Any
+
+import pytest
+
+from psa_erp_assets.adapters.connectors.clockify.hints import SUBSCRIBED_EVENTS, Hint, HintKind, hints_of
+from psa_erp_assets.adapters.connectors.clockify.verify import is_authentic
+from psa_erp_assets.domain.malformed import MalformedRecordError
+
+
+@pytest.mark.parametrize(
+    ("signature", "tokens", "authentic"),
+    [
+        ("token-b", ["token-a", "token-b"], True),
+        ("token-c", ["token-a", "token-b"], False),
+        ("token-", ["token-a"], False),
+        ("", ["token-a", ""], False),
+        (None, ["token-a", ""], False),
+        ("token-a", [], False),
+        ("tøken", ["token-a", "tøken"], True),
+    ],
+)
+def test_only_a_live_token_is_accepted(signature: str | None, tokens: list[str], authentic: bool) -> None:
+    """A forged delivery must be refused; a token that is being renewed must not lose deliveries."""
+    assert is_authentic(signature, tokens) is authentic
+
+
+@pytest.mark.parametrize(
+    ("event", "hint"),
+    [
+        ("NEW_TIME_ENTRY", Hint(object_type="time_entry", object_id="x1", kind=HintKind.CREATED)),
+        ("TIMER_STOPPED", Hint(object_type="time_entry", object_id="x1", kind=HintKind.UPDATED)),
+        ("TIME_ENTRY_UPDATED", Hint(object_type="time_entry", object_id="x1", kind=HintKind.UPDATED)),
+        ("TIME_ENTRY_DELETED", Hint(object_type="time_entry", object_id="x1", kind=HintKind.DELETED)),
+        ("NEW_APPROVAL_REQUEST", Hint(object_type="approval_request", object_id="x1", kind=HintKind.CREATED)),
+        (
+            "APPROVAL_REQUEST_STATUS_UPDATED",
+            Hint(object_type="approval_request", object_id="x1", kind=HintKind.UPDATED),
+        ),
+    ],
+)
+def test_a_delivery_points_at_its_object(event: str, hint: Hint) -> None:
+    """A wrong pointer would refresh the wrong object and leave the right one stale until the next sweep."""
+    assert event in SUBSCRIBED_EVENTS
+    assert hints_of(event, {"id": "x1", "status": {"state": "APPROVED"}}) == [hint]
+
+
+def test_a_delivery_about_several_objects_points_at_each() -> None:
+    """Entries that are deleted in bulk may be announced together."""
+    assert [h.object_id for h in hints_of("TIME_ENTRY_DELETED", [{"id": "x1"}, {"id": "x2"}])] == ["x1", "x2"]
+
+
+def test_an_event_that_does_not_matter_points_at_nothing() -> None:
+    """Someone may subscribe the same address to tags; that is no error."""
+    assert hints_of("NEW_TAG", {"anything": 1}) == []
+
+
+@pytest.mark.parametrize(
+    "body", [None, "x", [], {}, {"id": None}, {"id": 5}, {"id": "../users"}, {"id": "a" * 65}, [1]]
+)
+def test_a_delivery_without_a_usable_id_is_malformed(body: Any) -> None:
+    """An id goes into a URL: what does not look like one must not get there. An empty list points at nothing."""
+    if body == []:
+        assert hints_of("TIME_ENTRY_UPDATED", body) == []
+        return
+    with pytest.raises(MalformedRecordError):
+        hints_of("TIME_ENTRY_UPDATED", body)
