@@ -18,9 +18,9 @@ from psa_erp_assets.adapters.connectors.bamboohr.canonical import CostRule, cost
 from psa_erp_assets.adapters.connectors.bamboohr.client import BambooHrClient
 from psa_erp_assets.adapters.connectors.clockify.canonical import bill_rates_of, project_facts, user_facts
 from psa_erp_assets.adapters.connectors.clockify.client import ClockifyClient
-from psa_erp_assets.adapters.connectors.hubspot.canonical import company_facts, deal_facts
+from psa_erp_assets.adapters.connectors.hubspot.canonical import company_facts, deal_facts, is_signed
 from psa_erp_assets.adapters.connectors.hubspot.client import HubSpotClient
-from psa_erp_assets.adapters.connectors.tryton.master import TrytonMaster
+from psa_erp_assets.adapters.connectors.tryton.master import MasterData as ErpMasterData
 from psa_erp_assets.adapters.store import exceptions, inbox, mappings, master_records
 from psa_erp_assets.adapters.store.exceptions import Sighting
 from psa_erp_assets.adapters.store.master_records import Change
@@ -34,7 +34,6 @@ from psa_erp_assets.domain.records import (
     CostRate,
     Customer,
     Employee,
-    FxRate,
     LegalEntity,
     Project,
     TaxProfile,
@@ -55,7 +54,7 @@ class Sources:
     psa: ClockifyClient
     crm: HubSpotClient
     hr: BambooHrClient
-    erp: TrytonMaster
+    erp: ErpMasterData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +126,7 @@ def refresh_customers(engine: Engine, settings: Settings, sources: Sources, now:
     """Customers: the CRM is the record; the ERP's party has the customer code."""
     reading = _Reading("customer")
     companies = reading.read("hubspot", "company", sources.crm.companies(), company_facts)
-    parties = sources.erp.parties()
+    parties = {party.code: party.id for party in sources.erp.parties() if party.active}
     records = [
         Customer(
             id=facts.customer_code,
@@ -179,7 +178,7 @@ def refresh_projects(engine: Engine, settings: Settings, sources: Sources, now: 
             contract_of[psa_id] = deal
     company_of = {c.name: c.id for c in sources.erp.companies()}
     erp_company = {e.code: e.erp_company or company_of.get(e.name) for e in settings.company.legal_entities}
-    analytic = sources.erp.analytic_accounts()
+    analytic = {(account.company, account.code): account.id for account in sources.erp.projects() if account.open}
     records = []
     for facts in _projects(reading, settings, sources.psa):
         signed = contract_of.get(facts.psa_id)
@@ -192,6 +191,7 @@ def refresh_projects(engine: Engine, settings: Settings, sources: Sources, now: 
                 psa_id=facts.psa_id,
                 contract_id=signed.contract_code if signed else None,
                 closed=facts.archived,
+                closed_on=facts.closed_on,
                 erp_analytic=analytic.get((company, facts.code)) if company else None,
             )
         )
@@ -304,16 +304,7 @@ def refresh_bill_rates(engine: Engine, settings: Settings, sources: Sources, now
 
 def refresh_fx_rates(engine: Engine, settings: Settings, sources: Sources, now: dt.datetime) -> Refreshed:
     """FX rates: the ERP is the record, so that amounts in the sync and in the ledger are converted alike."""
-    records = [
-        FxRate(
-            id=f"{rate.from_currency}/{rate.to_currency}@{rate.date}",
-            from_currency=rate.from_currency,
-            to_currency=rate.to_currency,
-            date=rate.date,
-            rate=rate.rate,
-        )
-        for rate in sources.erp.fx_rates()
-    ]
+    records = sources.erp.fx_rates(settings.company.group_currency)
     return _store(engine, settings, _Reading("fx_rate"), source="tryton", records=[(r.id, r) for r in records], now=now)
 
 
@@ -361,7 +352,7 @@ def refresh_accounting_periods(engine: Engine, settings: Settings, sources: Sour
             id=f"{code_of[period.company]}@{ServiceMonth.of(period.start)}",
             legal_entity=code_of[period.company],
             month=str(ServiceMonth.of(period.start)),
-            closed=period.closed,
+            closed=period.state != "open",
         )
         for period in sources.erp.periods()
         if period.company in code_of
@@ -399,8 +390,8 @@ def _employees(reading: _Reading, hr: BambooHrClient) -> list[EmployeeFacts]:
 
 
 def _signed_deals(reading: _Reading, crm: HubSpotClient) -> list[DealFacts]:
-    facts = reading.read("hubspot", "deal", crm.deals(), deal_facts)
-    return _unique(reading, [f for f in facts if f.signed], lambda f: f.contract_code)
+    facts = reading.read("hubspot", "deal", crm.deals(), lambda deal: deal_facts(deal) if is_signed(deal) else None)
+    return _unique(reading, [f for f in facts if f is not None], lambda f: f.contract_code)
 
 
 def _unique(reading: _Reading, facts: Sequence[_T], code_of: Callable[[_T], str]) -> list[_T]:

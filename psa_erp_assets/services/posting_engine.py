@@ -80,7 +80,8 @@ class PostingEngine:
     ) -> EngineReport:
         """Work until nothing is left but what waits for a person, or for a time later than `patience` from now.
 
-        Postings of other companies and effect types than these are left alone. A company whose credentials the ERP refused is left alone for the rest of the run.
+        Postings of other companies and effect types than these are left alone. A company whose credentials the ERP
+        refused is left alone for the rest of the run.
         """
         self._report = EngineReport()
         self._answered.clear()

@@ -17,8 +17,8 @@ from psa_erp_assets.adapters.connectors.bamboohr.client import BambooHrClient, b
 from psa_erp_assets.adapters.connectors.clockify.client import ClockifyClient, clockify_auth
 from psa_erp_assets.adapters.connectors.hubspot.client import HubSpotClient, hubspot_auth
 from psa_erp_assets.adapters.connectors.tryton.erp import TrytonErp
-from psa_erp_assets.adapters.connectors.tryton.master import TrytonMaster
-from psa_erp_assets.adapters.connectors.tryton.read_back import TrytonReadBack
+from psa_erp_assets.adapters.connectors.tryton.master import MasterData
+from psa_erp_assets.adapters.connectors.tryton.read_back import ReadBack
 from psa_erp_assets.adapters.connectors.tryton.rpc import TrytonRpc
 from psa_erp_assets.adapters.http import Auth, JsonApi
 from psa_erp_assets.adapters.lake import Lake
@@ -100,7 +100,7 @@ class Runtime:
             hr=BambooHrClient(
                 self._api(hr.base_url, bamboohr_auth(lambda: self.settings.secret(hr.api_key)), hr.requests_per_second)
             ),
-            erp=TrytonMaster(self._rpc),
+            erp=MasterData(self._rpc),
         )
 
     @cached_property
@@ -109,9 +109,9 @@ class Runtime:
         return TrytonErp(self._rpc, timeout=self.settings.policies.posting.request_timeout_seconds)
 
     @cached_property
-    def erp_reader(self) -> TrytonReadBack:
+    def erp_reader(self) -> ReadBack:
         """The ERP, as reconciliation sees it: everything that it holds, whoever made it."""
-        return TrytonReadBack(self._rpc)
+        return ReadBack(self._rpc)
 
     @cached_property
     def postings(self) -> PgPostingStore:

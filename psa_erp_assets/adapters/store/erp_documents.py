@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from psa_erp_assets.adapters.store.schema import erp_document, erp_invoice
+from psa_erp_assets.adapters.store.schema import erp_document, erp_invoice, posting
 from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.erp import ErpDocument
 
 
@@ -101,12 +102,15 @@ def of_keys(connection: Connection, tenant: str, keys: Collection[str]) -> Seque
     ).all()
 
 
-def of_month(connection: Connection, tenant: str, erp_company: str, month: str) -> Sequence[Row[Any]]:
-    """The mirrored documents of a company and service month."""
+def strays(connection: Connection, tenant: str, erp_company: str, month: str) -> Sequence[Row[Any]]:
+    """The billing lines of a company and service month that no posting accounts for."""
+    accounted = select(posting.c.key).where(posting.c.key == erp_document.c.key)
     return connection.execute(
         select(erp_document).where(
             erp_document.c.tenant == tenant,
             erp_document.c.erp_company == erp_company,
+            erp_document.c.effect_type == EffectType.BILLING_LINE.value,
             erp_document.c.service_month == month,
+            ~accounted.exists(),
         )
     ).all()

@@ -70,7 +70,9 @@ def resolve_absent(
     """
     table = exception_item.c
     codes, object_ids = [code for code, _ in seen], [object_id for _, object_id in seen]
-    still = func.unnest(_texts(codes), _texts(object_ids)).table_valued("code", "object_id", name="still")
+    still = (
+        func.unnest(_texts(codes), _texts(object_ids)).table_valued("code", "object_id", name="still").render_derived()
+    )
     absent: ColumnElement[bool] = and_(
         table.tenant == tenant,
         table.scope == scope,

@@ -163,13 +163,18 @@ class PgPostingStore:
         if not transitions:
             return
         with self._engine.begin() as connection:
-            moving = {t.before.key: t for t in transitions}
-            targets = {t.after.target_key: t for t in transitions if _takes_back(t)}
-            found = {p.key: p for p in self._lock(connection, {*moving, *(k for k in targets if k)})}
-            stale = [k for k, t in moving.items() if not _as_read(found.get(k), t.before)]
+            table = posting.c
+            moving = {t.before.key: t.before for t in transitions}
+            # Targets are locked with the postings, in one order of keys, and not after them.
+            ends = {t.after.target_key: t for t in transitions if t.event is Event.VERIFIED and t.after.target_key}
+            mine = table.tenant == self._tenant
+            locked = select(table.key, table.fence, table.state).where(mine, _any(table.key, {*moving, *ends}))
+            rows = connection.execute(locked.order_by(table.key).with_for_update())
+            found = {key: (fence, state) for key, fence, state in rows}
+            stale = [k for k, p in moving.items() if found.get(k) != (p.fence, p.state.value)]
             if stale:
                 raise StaleFenceError(stale)
-            superseded = [states.supersede(found[k], t.at, t.after) for k, t in targets.items() if k]
+            superseded = [states.supersede(p, ends[p.key].at, ends[p.key].after) for p in self._lock(connection, ends)]
             self._write(connection, [*transitions, *superseded])
 
     def next_due(self, erp_companies: Collection[str], effect_types: Collection[EffectType]) -> dt.datetime | None:
@@ -432,14 +437,6 @@ def _added(new: Posting, now: dt.datetime) -> list[Transition]:
 
 def _claims(move: Transition) -> bool:
     return move.event is Event.PROMOTED and move.after.claims_when_promoted
-
-
-def _takes_back(move: Transition) -> bool:
-    return move.event is Event.VERIFIED and move.after.target_key is not None
-
-
-def _as_read(found: Posting | None, read: Posting) -> bool:
-    return found is not None and (found.fence, found.state) == (read.fence, read.state)
 
 
 def _item_code(p: Posting) -> str | None:

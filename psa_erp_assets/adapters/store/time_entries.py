@@ -153,6 +153,20 @@ def dirty_partitions(connection: Connection, tenant: str) -> dict[Partition, lis
     return {(row.legal_entity, row.service_month): list(row.contracts) for row in rows}
 
 
+def dirty_entries(connection: Connection, tenant: str, partition: Partition) -> frozenset[str]:
+    """The entries of a partition that changed since they were last planned."""
+    entity, month = partition
+    rows = connection.execute(
+        select(time_entry_head.c.entry_id).where(
+            _of(tenant),
+            time_entry_head.c.legal_entity == entity,
+            time_entry_head.c.service_month == month,
+            _IS_DIRTY,
+        )
+    )
+    return frozenset(rows.scalars())
+
+
 def partitions(connection: Connection, tenant: str) -> list[Partition]:
     """All partitions that have entries."""
     rows = connection.execute(

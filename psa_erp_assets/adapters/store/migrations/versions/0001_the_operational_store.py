@@ -195,6 +195,7 @@ def upgrade() -> None:
         sa.Column("tenant", sa.Text(), nullable=False),
         sa.Column("legal_entity", sa.Text(), nullable=False),
         sa.Column("service_month", sa.Text(), nullable=False),
+        sa.Column("contracts", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("facts_hash", sa.Text(), nullable=False),
         sa.Column("created_by", sa.Text(), nullable=False),

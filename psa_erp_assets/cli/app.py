@@ -1,0 +1,253 @@
+"""The commands of `psa-erp`. Each calls one service and prints what it answers."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.cli import render
+from psa_erp_assets.cli.output import (
+    emit,
+    explained,
+    fail,
+    hours,
+    print_json,
+    print_table,
+    progress,
+    quiet_libraries,
+    stderr,
+    stdout,
+)
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.faults import FAULTS
+from psa_erp_assets.services import exception_items, sync
+from psa_erp_assets.services import status as statuses
+from psa_erp_assets.services import trace as traces
+from psa_erp_assets.services.plain import to_plain
+from psa_erp_assets.services.planning import apply_plan
+from psa_erp_assets.services.read_back import read_back
+from psa_erp_assets.services.reconciliation import Reconciliation, reconcile
+from psa_erp_assets.services.refresh import refresh_all
+from psa_erp_assets.services.runtime import open_runtime, prepare
+from psa_erp_assets.settings import CONFIG_FILES, Settings, load_settings
+
+app = typer.Typer(
+    name="psa-erp",
+    help="The control plane between professional-services automation and ERP systems.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+config = typer.Typer(help="The company's settings in data/config.", no_args_is_help=True)
+app.add_typer(config, name="config")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Entity = Annotated[str | None, typer.Option("--entity", help="Only this legal entity, e.g. UK.")]
+Month = Annotated[str | None, typer.Option("--month", help="Only this service month, e.g. 2026-09.")]
+
+
+def main() -> None:
+    """Entry point of the `psa-erp` script."""
+    quiet_libraries()
+    app()
+
+
+class What(StrEnum):
+    """What `extract` reads."""
+
+    ALL = "all"
+    MASTER = "master"
+    TIME = "time"
+
+
+@app.command()
+def extract(
+    what: Annotated[What, typer.Argument(help="Master data, time, or both.")] = What.ALL,
+    complete: Annotated[bool, typer.Option(help="Read all time and look for deletes, not just what is new.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read master data and time from the source systems. Posts nothing."""
+    with explained():
+        settings = _prepared()
+        with open_runtime(settings) as runtime:
+            body: dict[str, object] = {}
+            if what is not What.TIME:
+                with progress() as bar:
+                    task = bar.add_task("master data", total=None)
+                    refreshed = refresh_all(
+                        runtime,
+                        on_step=lambda done, of, name: bar.update(
+                            task, completed=done, total=of, description=f"master data: {name}"
+                        ),
+                    )
+                body["master_data"] = {
+                    r.object_type: to_plain(r.change) | {"exceptions": r.exceptions} for r in refreshed
+                }
+            if what is not What.MASTER:
+                with stderr.status("time entries"):
+                    body["time"] = to_plain(sync.sweep(runtime, complete=complete))
+                    body["touched"] = sync.mark_touched(runtime)
+            emit(as_json, lambda: body, lambda: render.extracted(body))
+
+
+@app.command()
+def plan(entity: Entity = None, month: Month = None, as_json: Json = False) -> None:
+    """Print what a sync would do to the ERP, and why. Posts nothing; the plans can be applied as they are."""
+    with explained():
+        settings = _prepared()
+        with open_runtime(settings) as runtime:
+            plans = [
+                sync.propose(runtime, partition, created_by="psa-erp plan")
+                for partition in _partitions(settings, sync.all_partitions(runtime), entity, month)
+            ]
+        emit(as_json, lambda: [render.plan_body(p) for p in plans], lambda: render.plans(plans))
+
+
+@app.command()
+def apply(
+    plan_id: Annotated[int | None, typer.Argument(help="A plan's id, as `psa-erp plan` printed it.")] = None,
+    entity: Entity = None,
+    month: Month = None,
+    as_json: Json = False,
+) -> None:
+    """Bring the ERP to where it should be: apply one plan, or plan and apply until nothing is left to do."""
+    with explained():
+        settings = _prepared()
+        with open_runtime(settings) as runtime:
+            if plan_id is not None:
+                touched = apply_plan(runtime.engine, runtime.scope, plan_id, now=runtime.clock())
+                report = sync.send(runtime)
+                body: object = {"plan": plan_id, "postings": touched, "states": to_plain(report)["states"]}
+                emit(as_json, lambda: body, lambda: stdout.print(f"Plan {plan_id}: {touched} postings."))
+                return
+            partitions = _partitions(settings, sync.all_partitions(runtime), entity, month)
+            with progress() as bar:
+                settled = [
+                    sync.sync_partition(runtime, partition, created_by="psa-erp apply")
+                    for partition in bar.track(partitions, description="posting")
+                ]
+        rows = [
+            (*s.partition, action, effect, number)
+            for s in settled
+            for (action, effect), number in sorted(s.actions.items())
+        ]
+        columns = ("entity", "month", "action", "effect", "items")
+        emit(
+            as_json,
+            lambda: [dict(zip(columns, row, strict=True)) for row in rows],
+            lambda: print_table("Applied", columns, rows, empty="nothing to do"),
+        )
+
+
+@app.command(name="reconcile")
+def reconcile_(
+    entity: Entity = None,
+    month: Month = None,
+    gate: Annotated[bool, typer.Option(help="Fail if any difference is unexplained.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare approved time, the ERP's billing lines and posted invoices, as the ERP has them now."""
+    with explained():
+        settings = _prepared()
+        with open_runtime(settings) as runtime:
+            partitions = _partitions(settings, sync.all_partitions(runtime), entity, month)
+            results: list[Reconciliation] = []
+            with progress() as bar:
+                for partition in bar.track(partitions, description="reading the ERP"):
+                    read_back(runtime, partition)
+                    results.append(reconcile(runtime, partition))
+        emit(as_json, lambda: [render.reconciliation_body(r) for r in results], lambda: render.reconciliations(results))
+        unexplained = sum(not row.explained for r in results for row in r.rows)
+        if gate and unexplained:
+            fail(f"{unexplained} differences are unexplained", "Open each with `psa-erp trace ENTRY`.")
+
+
+@app.command()
+def trace(
+    entry_id: Annotated[str, typer.Argument(help="A time entry's id, the PSA's or time_entry:clockify:…")],
+    as_json: Json = False,
+) -> None:
+    """The whole way of a time entry, from payload to ERP document, with times and decisions."""
+    with explained():
+        settings = _prepared()
+        with open_runtime(settings) as runtime, runtime.engine.connect() as connection:
+            found = traces.trace(connection, settings.tenant, entry_id)
+        emit(as_json, found.to_dict, lambda: render.trace(found))
+
+
+@app.command()
+def exceptions(
+    code: Annotated[str | None, typer.Option(help="List the items of this code.")] = None, as_json: Json = False
+) -> None:
+    """Open exceptions by class, each with its owner and next step."""
+    with explained():
+        if code is not None and code not in FAULTS:
+            fail(f"there is no code {code!r}", f"Codes are {', '.join(sorted(FAULTS))}.")
+        settings = _prepared()
+        with open_runtime(settings) as runtime, runtime.engine.connect() as connection:
+            groups = exception_items.group_exceptions(connection, settings.tenant)
+            items = exception_items.list_exceptions(connection, settings.tenant, code=code) if code or as_json else ()
+        if as_json:
+            print_json({"groups": [to_plain(g) for g in groups], "items": [to_plain(i) for i in items]})
+            return
+        print_table(
+            "Open exceptions",
+            ("class", "code", "items", "hours", "owner", "next step"),
+            [(g.fault_class, g.code, g.items, hours(g.minutes), g.owner, g.next_step) for g in groups],
+            empty="none",
+        )
+        if code:
+            rows = [(i.object_id, i.legal_entity, i.service_month, i.detail, i.first_seen_at) for i in items]
+            print_table(code, ("object", "entity", "month", "detail", "since"), rows, empty="none")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Where the sync stands: what came in, what waits, what is posted, what is in trouble."""
+    with explained():
+        settings = _prepared()
+        with open_runtime(settings) as runtime, runtime.engine.connect() as connection:
+            found = statuses.status(connection, settings.tenant)
+        emit(as_json, found.to_dict, lambda: render.status(found))
+
+
+@config.command()
+def check(as_json: Json = False) -> None:
+    """Check the settings and say where each secret comes from, without showing it."""
+    with explained():
+        settings = load_settings()
+        connections = settings.connections
+        names = [connections.psa.api_key, connections.psa.webhook_tokens, connections.crm.token]
+        names += [connections.hr.api_key, connections.erp.password]
+        secrets = {name: name in settings.secrets for name in names}
+        body = {"config": str(settings.config_dir), "files": list(CONFIG_FILES), "secrets_set": secrets}
+
+        def tables() -> None:
+            stdout.print(f"The settings in {settings.config_dir} are valid.")
+            print_table(
+                "Secrets", ("name", "set"), [(n, "yes" if s else "no") for n, s in secrets.items()], empty="none"
+            )
+
+        emit(as_json, lambda: body, tables)
+
+
+def _prepared() -> Settings:
+    settings = load_settings()
+    prepare(settings)
+    return settings
+
+
+def _partitions(
+    settings: Settings, known: Sequence[Partition], entity: str | None, month: str | None
+) -> list[Partition]:
+    """The partitions that the options choose. An unknown entity or month is an error, not an empty choice."""
+    if entity is not None and entity not in settings.entity_codes:
+        fail(f"there is no legal entity {entity!r}", f"The settings have {', '.join(settings.entity_codes)}.")
+    if month is not None:
+        try:
+            ServiceMonth.parse(month)
+        except ValueError as error:
+            fail(str(error), "Months with time are " + ", ".join(sorted({m for _, m in known})) + ".")
+    return [p for p in known if entity in (None, p[0]) and month in (None, p[1])]

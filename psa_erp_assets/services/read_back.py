@@ -1,0 +1,112 @@
+"""What the ERP holds for a partition, read into the mirror that planning and reconciliation look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psa_erp_assets.adapters.connectors.tryton.read_back import BookedDocument, BookedInvoice
+from psa_erp_assets.adapters.store import erp_documents, master_records
+from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.records import LegalEntity
+from psa_erp_assets.services.runtime import Runtime
+
+
+class UnknownEntityError(Exception):
+    """The legal entity has no company in the ERP, as far as master data say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadBackResult:
+    """What was read: the month's billing lines and cost entries, and all invoices of the company."""
+
+    partition: Partition
+    billing_lines: Sequence[BookedDocument]
+    cost_transactions: Sequence[BookedDocument]
+    invoices: Sequence[BookedInvoice]
+
+    @property
+    def duplicates(self) -> int:
+        """Documents too many: those beyond the first under each of the sync's keys."""
+        keys = [d.key for d in (*self.billing_lines, *self.cost_transactions) if d.key is not None]
+        return len(keys) - len(set(keys))
+
+
+def erp_company(runtime: Runtime, legal_entity: str) -> str:
+    """The ERP's company of a legal entity. Raises UnknownEntityError."""
+    with runtime.engine.connect() as connection:
+        entities = master_records.load_all(
+            connection, tenant=runtime.settings.tenant, object_type="legal_entity", record_type=LegalEntity
+        )
+    for entity in entities:
+        if entity.code == legal_entity:
+            return entity.erp_company
+    raise UnknownEntityError(f"{legal_entity} has no company in the ERP; extract master data first")
+
+
+def read_back(runtime: Runtime, partition: Partition) -> ReadBackResult:
+    """Read a partition's documents and the company's invoices from the ERP and make the mirror equal to them.
+
+    Raises TrytonError where the ERP gave no usable answer; the mirror then stays as it was.
+    """
+    company, month = erp_company(runtime, partition[0]), ServiceMonth.parse(partition[1])
+    found = ReadBackResult(
+        partition=partition,
+        billing_lines=runtime.erp_reader.billing_lines(company, month, month),
+        cost_transactions=runtime.erp_reader.cost_transactions(company, month, month),
+        invoices=runtime.erp_reader.invoices(company),
+    )
+    tenant, now = runtime.settings.tenant, runtime.clock()
+    with runtime.engine.begin() as connection:
+        for effect_type, documents in (
+            (EffectType.BILLING_LINE, found.billing_lines),
+            (EffectType.COST_TRANSACTION, found.cost_transactions),
+        ):
+            erp_documents.replace_scope(
+                connection,
+                tenant=tenant,
+                erp_company=company,
+                effect_type=effect_type.value,
+                months=[partition[1]],
+                rows=[_row(booked) for booked in documents],
+                now=now,
+            )
+        erp_documents.replace_invoices(
+            connection, tenant=tenant, erp_company=company, rows=[_invoice(i) for i in found.invoices], now=now
+        )
+    return found
+
+
+def _row(booked: BookedDocument) -> dict[str, object]:
+    document = booked.document
+    return {
+        "erp_id": document.erp_id,
+        "key": booked.key,
+        "service_month": str(ServiceMonth.of(document.date)),
+        "service_date": document.date,
+        "party": booked.party,
+        "analytic": booked.analytic,
+        "minutes": document.minutes,
+        "amount": document.amount.amount,
+        "currency": document.amount.currency,
+        "tax_amount": document.tax_amount,
+        "document": document.document,
+        "document_state": document.document_state,
+        "document_date": booked.document_date,
+        "posted": document.posted,
+    }
+
+
+def _invoice(invoice: BookedInvoice) -> dict[str, object]:
+    return {
+        "erp_id": invoice.erp_id,
+        "number": invoice.number,
+        "party": invoice.party,
+        "invoice_date": invoice.invoice_date,
+        "currency": invoice.currency,
+        "net": invoice.net,
+        "tax": invoice.tax,
+        "total": invoice.total,
+        "open_amount": invoice.open_amount,
+        "state": invoice.state,
+    }
