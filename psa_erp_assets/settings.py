@@ -40,8 +40,8 @@ def _month(text: str) -> str:
 
 
 def _pattern(text: str) -> str:
-    if re.compile(text).groups < 1:
-        raise ValueError("the pattern needs one group, which is the project's code")
+    if not {"code", "name"} <= re.compile(text).groupindex.keys():
+        raise ValueError("the pattern needs the groups (?P<code>…) and (?P<name>…)")
     return text
 
 
@@ -91,7 +91,7 @@ class PsaConnection(_Frozen):
     base_url: Url
     workspace: str
     api_key: SecretName
-    webhook_tokens: tuple[SecretName, ...]
+    webhook_tokens: SecretName
     requests_per_second: Annotated[int, Field(gt=0)]
 
 
@@ -109,7 +109,6 @@ class HrConnection(_Frozen):
 
     kind: Literal["bamboohr"]
     base_url: Url
-    company_domain: str
     api_key: SecretName
     requests_per_second: Annotated[int, Field(gt=0)]
 
@@ -123,13 +122,12 @@ class ErpConnection(_Frozen):
     user: str
     password: SecretName
     rounding: Rounding
-    journal: str
-    product: str
 
 
 class Connections(_Frozen):
-    """All outside systems."""
+    """All outside systems. `sandboxes`: they are the demo's own servers, to be started along with the rest."""
 
+    sandboxes: bool = False
     psa: PsaConnection
     crm: CrmConnection
     hr: HrConnection
@@ -169,7 +167,7 @@ class Policies(_Frozen):
     """Rules that finance decides."""
 
     cost_rates: CostRatePolicy
-    project_code_pattern: Annotated[str, AfterValidator(_pattern)]
+    project_name_pattern: Annotated[str, AfterValidator(_pattern)]
     extraction: ExtractionPolicy
     posting: PostingPolicy
 

@@ -379,7 +379,7 @@ REFRESHES: Mapping[str, Callable[[Engine, Settings, Sources, dt.datetime], Refre
 
 
 def _projects(reading: _Reading, settings: Settings, psa: ClockifyClient) -> list[ProjectFacts]:
-    pattern = re.compile(settings.policies.project_code_pattern)
+    pattern = re.compile(settings.policies.project_name_pattern)
     facts = reading.read("clockify", "project", psa.projects(), lambda p: project_facts(p, pattern=pattern))
     return _unique(reading, facts, lambda f: f.code)
 
