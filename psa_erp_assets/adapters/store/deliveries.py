@@ -66,7 +66,7 @@ def record_delivery(
 
 
 def list_deliveries(connection: Connection, tenant: str, *, pending: bool, limit: int) -> Sequence[RowMapping]:
-    """The newest deliveries, latest arrival first; with `pending` only those that are not handled yet."""
+    """The newest deliveries, by when they first arrived; with `pending` only those that are not handled yet."""
     table = webhook_delivery.c
     statement = (
         select(
@@ -82,7 +82,7 @@ def list_deliveries(connection: Connection, tenant: str, *, pending: bool, limit
             table.error,
         )
         .where(table.tenant == tenant)
-        .order_by(table.last_received_at.desc(), table.id.desc())
+        .order_by(table.id.desc())
         .limit(limit)
     )
     if pending:
@@ -92,7 +92,7 @@ def list_deliveries(connection: Connection, tenant: str, *, pending: bool, limit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A delivery to work off, as it was read."""
+    """A delivery to work off, as it was read; `copies` tells whether it has come again since."""
 
     id: int
     source: str
@@ -100,13 +100,13 @@ class Due:
     event: str
     body: Any
     attempts: int
-    last_received_at: dt.datetime
+    copies: int
 
 
 def due(connection: Connection, tenant: str, *, now: dt.datetime, limit: int) -> list[Due]:
     """The deliveries to work off now, oldest first."""
     table = webhook_delivery.c
-    names = ("id", "source", "delivery_id", "event", "body", "attempts", "last_received_at")
+    names = ("id", "source", "delivery_id", "event", "body", "attempts", "copies")
     rows = connection.execute(
         select(*(table[name] for name in names))
         .where(table.tenant == tenant, table.handled_at.is_(None), table.next_attempt_at <= now)
@@ -128,6 +128,7 @@ def postpone(connection: Connection, delivery: Due, *, until: dt.datetime, error
 
 
 def _unchanged(delivery: Due) -> Update:
+    # Not by the time of arrival: two copies can share an instant, and two receivers' clocks can disagree.
     return update(webhook_delivery).where(
-        webhook_delivery.c.id == delivery.id, webhook_delivery.c.last_received_at == delivery.last_received_at
+        webhook_delivery.c.id == delivery.id, webhook_delivery.c.copies == delivery.copies
     )

@@ -7,6 +7,11 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, func, or_, select
 
 from psa_erp_assets.adapters.store.schema import inbox, posting, sync_cursor, time_entry_head, webhook_delivery
 
+# Worded as the index on dirty heads has it.
+_IS_DIRTY: ColumnElement[bool] = or_(
+    time_entry_head.c.planned_at.is_(None), time_entry_head.c.planned_at < time_entry_head.c.changed_at
+)
+
 
 def database_time(connection: Connection) -> dt.datetime:
     """When the transaction began, by the clock that stamps nothing but is everybody's: PostgreSQL's."""
@@ -59,19 +64,13 @@ def dirty_partitions(connection: Connection, tenant: str) -> Sequence[RowMapping
                 func.count().label("entries"),
                 func.min(table.changed_at).label("oldest_at"),
             )
-            .where(table.tenant == tenant, is_dirty())
+            .where(table.tenant == tenant, _IS_DIRTY)
             .group_by(table.legal_entity, table.service_month)
             .order_by(table.service_month, table.legal_entity)
         )
         .mappings()
         .all()
     )
-
-
-def is_dirty() -> ColumnElement[bool]:
-    """Whether a head has changed since it was planned, worded as the index on dirty heads has it."""
-    table = time_entry_head.c
-    return or_(table.planned_at.is_(None), table.planned_at < table.changed_at)
 
 
 def count_postings(connection: Connection, tenant: str) -> Sequence[RowMapping]:

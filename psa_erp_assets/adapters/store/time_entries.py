@@ -14,6 +14,9 @@ from psa_erp_assets.domain.records import ApprovalState, TimeEntry
 Partition = tuple[str, str]
 """Legal entity and service month, as in the partition key of the assets."""
 
+TOUCHED_CHANNEL = "psa_erp_touched"
+"""Notified with each commit that makes entries dirty."""
+
 _IS_DIRTY: ColumnElement[bool] = or_(
     time_entry_head.c.planned_at.is_(None), time_entry_head.c.planned_at < time_entry_head.c.changed_at
 )
@@ -106,6 +109,7 @@ def add_revisions(
             for e in entries
         ],
     )
+    _notify(connection)
 
 
 def mark_changed(connection: Connection, tenant: str, routes: Mapping[str, Route], now: dt.datetime) -> None:
@@ -131,6 +135,7 @@ def mark_changed(connection: Connection, tenant: str, routes: Mapping[str, Route
             for entry_id, route in routes.items()
         ],
     )
+    _notify(connection)
 
 
 def heads(connection: Connection, tenant: str) -> dict[str, Row[Any]]:
@@ -185,6 +190,10 @@ def mark_planned(connection: Connection, tenant: str, entry_ids: Iterable[str], 
         .where(_of(tenant), time_entry_head.c.entry_id.in_(list(entry_ids)))
         .values(planned_at=planned_at)
     )
+
+
+def _notify(connection: Connection) -> None:
+    connection.execute(select(func.pg_notify(TOUCHED_CHANNEL, "")))
 
 
 def _of(tenant: str) -> ColumnElement[bool]:

@@ -1,0 +1,167 @@
+"""Statements that read rows of the operational store in the shape of the lake's tables.
+
+Set-based: names of the ERP's parties and analytic accounts are joined here, not looked up row by row. The columns
+are those of `contracts.lake_tables`.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, literal, select
+
+from psa_erp_assets.adapters.store.schema import (
+    erp_document,
+    erp_invoice,
+    exception_item,
+    master_record,
+    posting,
+    posting_event,
+    time_entry,
+    time_entry_head,
+)
+from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.domain.effects import EffectType
+
+
+def recorded_at(connection: Connection, tenant: str, partition: Partition) -> dict[str, dt.datetime]:
+    """When the current revision of each entry of a partition was recorded, by entry id."""
+    head, entry = time_entry_head.c, time_entry.c
+    rows = connection.execute(
+        select(entry.entry_id, entry.recorded_at)
+        .join(
+            time_entry_head,
+            and_(head.tenant == entry.tenant, head.entry_id == entry.entry_id, head.revision == entry.revision),
+        )
+        .where(head.tenant == tenant, head.legal_entity == partition[0], head.service_month == partition[1])
+    )
+    return {row.entry_id: row.recorded_at for row in rows}
+
+
+def postings(connection: Connection, tenant: str, partition: Partition) -> Sequence[RowMapping]:
+    """The ledger of effects of a partition."""
+    table, event = posting.c, posting_event.c
+    verified_at = select(func.max(event.at)).where(event.key == table.key, event.event == "verified").scalar_subquery()
+    names = ("key", "legal_entity", "service_month", "effect_type", "leg", "operation", "object_id", "revision")
+    content = ("state", "amount", "currency", "minutes", "erp_id", "service_date", "created_at")
+    statement = (
+        select(*(table[name] for name in (*names, *content)), verified_at.label("verified_at"))
+        .where(table.tenant == tenant, table.legal_entity == partition[0], table.service_month == partition[1])
+        .order_by(table.key)
+    )
+    return connection.execute(statement).mappings().all()
+
+
+def billing_lines(connection: Connection, tenant: str, erp_company: str, partition: Partition) -> Sequence[RowMapping]:
+    """The mirrored billing lines of a partition."""
+    table = erp_document.c
+    statement = select(
+        *_of_document(partition),
+        _customer_code(tenant, table.party).label("party_code"),
+        table.amount.label("net_amount"),
+        table.tax_amount,
+        table.document.label("invoice_number"),
+        table.document_state.label("invoice_state"),
+        table.posted,
+        table.document_date.label("invoice_date"),
+        _project_code(tenant, table.analytic).label("project_code"),
+    ).where(*_documents(tenant, erp_company, partition, EffectType.BILLING_LINE))
+    return connection.execute(statement.order_by(table.erp_id)).mappings().all()
+
+
+def cost_entries(connection: Connection, tenant: str, erp_company: str, partition: Partition) -> Sequence[RowMapping]:
+    """The mirrored cost entries of a partition."""
+    table = erp_document.c
+    statement = select(
+        *_of_document(partition),
+        table.amount,
+        table.document.label("entry_number"),
+        table.document_state.label("entry_state"),
+        table.posted,
+        _project_code(tenant, table.analytic).label("project_code"),
+    ).where(*_documents(tenant, erp_company, partition, EffectType.COST_TRANSACTION))
+    return connection.execute(statement.order_by(table.erp_id)).mappings().all()
+
+
+def invoices(connection: Connection, tenant: str) -> Sequence[RowMapping]:
+    """All mirrored invoices of all legal entities. A party that is no customer of ours keeps the ERP's own id."""
+    table = erp_invoice.c
+    entity = _current("legal_entity", tenant, "erp_company", table.erp_company, "code")
+    statement = (
+        select(
+            table.erp_id,
+            table.number,
+            func.coalesce(entity, table.erp_company).label("legal_entity"),
+            func.coalesce(_customer_code(tenant, table.party), table.party).label("party_code"),
+            table.invoice_date,
+            table.currency,
+            table.net.label("net_amount"),
+            table.tax.label("tax_amount"),
+            table.total.label("total_amount"),
+            table.open_amount,
+            table.state,
+        )
+        .where(table.tenant == tenant)
+        .order_by(table.erp_company, table.erp_id)
+    )
+    return connection.execute(statement).mappings().all()
+
+
+def exception_items(connection: Connection, tenant: str) -> Sequence[RowMapping]:
+    """All exception items, open and resolved. The next step of each stands in `domain.faults`."""
+    table = exception_item.c
+    names = ("id", "code", "fault_class", "owner", "object_id", "legal_entity", "service_month", "minutes", "detail")
+    times = ("first_seen_at", "last_seen_at", "resolved_at", "resolution")
+    statement = select(*(table[name] for name in (*names, *times))).where(table.tenant == tenant).order_by(table.id)
+    return connection.execute(statement).mappings().all()
+
+
+def _documents(
+    tenant: str, erp_company: str, partition: Partition, effect_type: EffectType
+) -> list[ColumnElement[bool]]:
+    table = erp_document.c
+    return [
+        table.tenant == tenant,
+        table.erp_company == erp_company,
+        table.effect_type == effect_type.value,
+        table.service_month == partition[1],
+    ]
+
+
+def _of_document(partition: Partition) -> list[ColumnElement[object]]:
+    table = erp_document.c
+    return [
+        table.key,
+        table.erp_id,
+        literal(partition[0]).label("legal_entity"),
+        table.service_month,
+        table.service_date,
+        table.minutes,
+        table.currency,
+    ]
+
+
+def _customer_code(tenant: str, party: ColumnElement[str | None]) -> ColumnElement[str | None]:
+    return _current("customer", tenant, "erp_party", party, "id")
+
+
+def _project_code(tenant: str, analytic: ColumnElement[str | None]) -> ColumnElement[str | None]:
+    return _current("project", tenant, "erp_analytic", analytic, "code")
+
+
+def _current(
+    object_type: str, tenant: str, by: str, value: ColumnElement[str | None], wanted: str
+) -> ColumnElement[str | None]:
+    """A field of the current master record of a type whose field `by` has the value; null if there is none."""
+    table = master_record.c
+    return (
+        select(table.body[wanted].astext)
+        .where(
+            table.tenant == tenant,
+            table.object_type == object_type,
+            table.superseded_at.is_(None),
+            table.body[by].astext == value,
+        )
+        .order_by(table.canonical_id)
+        .limit(1)
+        .scalar_subquery()
+    )

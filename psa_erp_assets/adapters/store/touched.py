@@ -1,0 +1,78 @@
+"""Which partitions have something to do now: entries that changed after they were planned, and postings that are due."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, and_, exists, func, or_, select, union_all
+
+from psa_erp_assets.adapters.store.schema import posting, time_entry_head
+from psa_erp_assets.adapters.store.status import is_dirty
+from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.domain.posting import UNDER_WAY
+from psa_erp_assets.domain.records import ApprovalState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touched:
+    """A partition with work to do: entries that changed after they were planned, or postings that are due.
+
+    `contracts` are those concerned, None among them for work on no contract. `changed_at` is the latest change (or
+    due time) and `oldest_at` the first that still waits.
+    """
+
+    partition: Partition
+    contracts: tuple[str | None, ...]
+    changed_at: dt.datetime
+    oldest_at: dt.datetime
+
+
+def touched(connection: Connection, tenant: str, now: dt.datetime) -> Sequence[Touched]:
+    """The partitions with something to do at `now`, oldest first."""
+    head, table = time_entry_head.c, posting.c
+    place = (head.legal_entity, head.service_month, head.contract_id)
+    # What is still a draft has no financial effect, and people edit drafts all day.
+    was_posted = exists().where(table.tenant == head.tenant, table.object_id == head.entry_id)
+    matters = or_(head.state == ApprovalState.APPROVED.value, was_posted)
+    dirty = select(*place, head.changed_at.label("at")).where(head.tenant == tenant, is_dirty(), matters)
+    due = (
+        select(table.legal_entity, table.service_month, head.contract_id, table.due_at.label("at"))
+        .join(time_entry_head, and_(head.tenant == table.tenant, head.entry_id == table.object_id))
+        .where(table.tenant == tenant, table.state.in_(sorted(s.value for s in UNDER_WAY)), table.due_at <= now)
+    )
+    work = union_all(dirty, due).subquery()
+    rows = connection.execute(
+        select(
+            work.c.legal_entity,
+            work.c.service_month,
+            func.array_agg(work.c.contract_id.distinct()).label("contracts"),
+            func.max(work.c.at).label("changed_at"),
+            func.min(work.c.at).label("oldest_at"),
+        )
+        .group_by(work.c.legal_entity, work.c.service_month)
+        .order_by(func.min(work.c.at), work.c.legal_entity, work.c.service_month)
+    )
+    return [
+        Touched(
+            partition=(row.legal_entity, row.service_month),
+            contracts=tuple(row.contracts),
+            changed_at=row.changed_at,
+            oldest_at=row.oldest_at,
+        )
+        for row in rows
+    ]
+
+
+def changed_since(connection: Connection, tenant: str, since: dt.datetime) -> list[Partition]:
+    """Partitions of which an entry or a posting has changed since then."""
+    head, table = time_entry_head.c, posting.c
+    changed = union_all(
+        select(head.legal_entity, head.service_month).where(head.tenant == tenant, head.changed_at >= since),
+        select(table.legal_entity, table.service_month).where(table.tenant == tenant, table.state_since >= since),
+    ).subquery()
+    rows = connection.execute(
+        select(changed.c.legal_entity, changed.c.service_month)
+        .distinct()
+        .order_by(changed.c.legal_entity, changed.c.service_month)
+    )
+    return [(row.legal_entity, row.service_month) for row in rows]

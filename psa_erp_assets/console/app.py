@@ -1,0 +1,179 @@
+"""The console: one ASGI application that receives webhooks and shows where the sync stands.
+
+Everything that it works with is handed to `create_app`; nothing is read from the environment and nothing is global.
+It asks nobody for a password: it is meant for the loopback interface, or for a proxy that does.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Literal
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from jinja2 import Environment
+from pydantic import BaseModel
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.staticfiles import StaticFiles
+
+from psa_erp_assets.console.api import api_router
+from psa_erp_assets.console.background import Background, Worker
+from psa_erp_assets.console.pages import pages_router
+from psa_erp_assets.console.rendering import FOLDER, make_environment
+from psa_erp_assets.console.security import HEADERS, SecurityHeaders
+from psa_erp_assets.console.webhooks import webhook_router
+from psa_erp_assets.services.receiving import WebhookPolicy, WebhookSource
+from psa_erp_assets.services.trace import NotFoundError
+
+LOOPBACK = ("127.0.0.1", "localhost")
+RETRY_AFTER_SECONDS = 15
+
+logger = logging.getLogger(__name__)
+
+_EXPLAINED = {
+    404: "Nothing is known under this address. An id may have been cut off when it was copied.",
+    422: "The address has a part that is not understood.",
+    503: "The store cannot be reached. Nothing is lost: whatever was accepted is kept, and senders try again.",
+}
+
+
+class Health(BaseModel):
+    """Whether the server can do its work."""
+
+    database: Literal["reachable", "unreachable"]
+    background: Literal["running", "dead"]
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def create_app(
+    engine: Engine,
+    *,
+    tenant: str,
+    sources: Mapping[str, WebhookSource],
+    dagster_url: str | None = None,
+    policy: WebhookPolicy | None = None,
+    allowed_hosts: Sequence[str] = LOOPBACK,
+    background: Sequence[Worker] = (),
+    clock: Callable[[], dt.datetime] = _now,
+) -> FastAPI:
+    """The application for one tenant.
+
+    `sources` are the vendors that may send webhooks, by the name in their address. `allowed_hosts` are the host
+    names that the server answers to: a page of another site that has its name resolve to the loopback address
+    reads nothing. Each of `background` runs in a thread from start to shutdown. `clock` gives an aware instant.
+    """
+    workers = Background(background)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        workers.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(workers.stop)
+
+    # The interactive description loads scripts from elsewhere, so only the document itself is served.
+    app = FastAPI(
+        title="psa-erp console",
+        description="Receives webhooks and answers where each approved hour is on its way to the ERP.",
+        version="1",
+        lifespan=lifespan,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
+    app.add_middleware(SecurityHeaders)
+    environment = make_environment(dagster_url=dagster_url)
+    _handle_errors(app, environment)
+    app.include_router(
+        webhook_router(engine, sources, tenant=tenant, policy=policy or WebhookPolicy(), clock=clock),
+    )
+    app.include_router(api_router(engine, tenant=tenant))
+    app.include_router(pages_router(engine, environment, tenant=tenant))
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
+
+    @app.get("/healthz", tags=["health"], responses={503: {"model": Health}}, summary="Can it do its work?")
+    def healthz(response: Response) -> Health:
+        """200 when the database answers and every background worker lives, else 503."""
+        health = Health(
+            database="reachable" if _reaches_database(engine) else "unreachable",
+            background="running" if workers.all_alive else "dead",
+        )
+        if health.database == "unreachable" or health.background == "dead":
+            response.status_code = 503
+        return health
+
+    return app
+
+
+def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8080) -> None:
+    """Serve until interrupted. Logs warnings alone: the address of a page can hold an id, so there is no access log."""
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+def _reaches_database(engine: Engine) -> bool:
+    try:
+        with engine.connect() as connection:
+            connection.execute(select(1))
+    except (DBAPIError, PoolTimeoutError):
+        return False
+    return True
+
+
+def _handle_errors(app: FastAPI, environment: Environment) -> None:
+    """Every refusal in the form of what was asked: JSON for programs, a page for people; never an inner detail."""
+
+    def answer(
+        request: Request, code: int, message: str, headers: Mapping[str, str] | None = None
+    ) -> HTMLResponse | JSONResponse:
+        if request.url.path.startswith(("/api/", "/webhooks/", "/healthz")):
+            return JSONResponse({"detail": message}, code, headers)
+        title = HTTPStatus(code).phrase
+        page = environment.get_template("error.html").render(code=code, title=title, message=message)
+        return HTMLResponse(page, code, headers)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        explained = _EXPLAINED.get(error.status_code, error.detail)
+        message = explained if error.detail == HTTPStatus(error.status_code).phrase else error.detail
+        return answer(request, error.status_code, message, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def misunderstood(request: Request, error: RequestValidationError) -> Response:
+        parts = ", ".join(sorted({str(problem["loc"][-1]) for problem in error.errors()}))
+        return answer(request, 422, f"{_EXPLAINED[422]} Look at: {parts}.")
+
+    @app.exception_handler(NotFoundError)
+    async def unknown(request: Request, error: NotFoundError) -> Response:
+        return answer(request, 404, f"{error}.")
+
+    @app.exception_handler(DataError)
+    async def not_storable(request: Request, _: DataError) -> Response:
+        return answer(request, 422, _EXPLAINED[422])
+
+    async def unavailable(request: Request, error: Exception) -> Response:
+        # Not the error's text: it repeats the statement's parameters, which are business data.
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        logger.warning("the store failed: %s %s", type(cause).__name__, getattr(cause, "sqlstate", None) or "")
+        return answer(request, 503, _EXPLAINED[503], {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+    app.add_exception_handler(DBAPIError, unavailable)
+    app.add_exception_handler(PoolTimeoutError, unavailable)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, _: Exception) -> Response:
+        # This answer is made outside of the middleware that adds the headers to all others.
+        return answer(request, 500, "Something went wrong here. The server's log has the details.", HEADERS)
