@@ -20,6 +20,7 @@ from psa_erp_assets.domain.money import Rounding, exponent
 
 CONFIG_FILES = ("company", "connections", "policies", "tax_profiles")
 REPOSITORY = Path(__file__).resolve().parent.parent
+SQL_MODELS = REPOSITORY / "dbt_like_sql"
 
 
 class ConfigError(Exception):

@@ -1,5 +1,8 @@
 """The commands of `psa-erp`. Each calls one service and prints what it answers."""
 
+import os
+import signal
+import threading
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
@@ -8,6 +11,8 @@ import typer
 
 from psa_erp_assets.adapters.store.time_entries import Partition
 from psa_erp_assets.cli import render
+from psa_erp_assets.cli.bench import run as run_bench
+from psa_erp_assets.cli.demo import run as run_demo
 from psa_erp_assets.cli.output import (
     emit,
     explained,
@@ -20,8 +25,12 @@ from psa_erp_assets.cli.output import (
     stderr,
     stdout,
 )
+from psa_erp_assets.cli.serving import console_app, port_of
+from psa_erp_assets.cli.up import running_stack, watch
+from psa_erp_assets.console.app import serve as serve_console
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.faults import FAULTS
+from psa_erp_assets.sandbox.tryton.build import Kind
 from psa_erp_assets.services import exception_items, sync
 from psa_erp_assets.services import status as statuses
 from psa_erp_assets.services import trace as traces
@@ -30,7 +39,7 @@ from psa_erp_assets.services.planning import apply_plan
 from psa_erp_assets.services.read_back import read_back
 from psa_erp_assets.services.reconciliation import Reconciliation, reconcile
 from psa_erp_assets.services.refresh import refresh_all
-from psa_erp_assets.services.runtime import open_runtime, prepare
+from psa_erp_assets.services.runtime import open_prepared
 from psa_erp_assets.settings import CONFIG_FILES, Settings, load_settings
 
 app = typer.Typer(
@@ -70,8 +79,8 @@ def extract(
 ) -> None:
     """Read master data and time from the source systems. Posts nothing."""
     with explained():
-        settings = _prepared()
-        with open_runtime(settings) as runtime:
+        settings = load_settings()
+        with open_prepared(settings) as runtime:
             body: dict[str, object] = {}
             if what is not What.TIME:
                 with progress() as bar:
@@ -96,8 +105,8 @@ def extract(
 def plan(entity: Entity = None, month: Month = None, as_json: Json = False) -> None:
     """Print what a sync would do to the ERP, and why. Posts nothing; the plans can be applied as they are."""
     with explained():
-        settings = _prepared()
-        with open_runtime(settings) as runtime:
+        settings = load_settings()
+        with open_prepared(settings) as runtime:
             plans = [
                 sync.propose(runtime, partition, created_by="psa-erp plan")
                 for partition in _partitions(settings, sync.all_partitions(runtime), entity, month)
@@ -114,8 +123,8 @@ def apply(
 ) -> None:
     """Bring the ERP to where it should be: apply one plan, or plan and apply until nothing is left to do."""
     with explained():
-        settings = _prepared()
-        with open_runtime(settings) as runtime:
+        settings = load_settings()
+        with open_prepared(settings) as runtime:
             if plan_id is not None:
                 touched = apply_plan(runtime.engine, runtime.scope, plan_id, now=runtime.clock())
                 report = sync.send(runtime)
@@ -150,8 +159,8 @@ def reconcile_(
 ) -> None:
     """Compare approved time, the ERP's billing lines and posted invoices, as the ERP has them now."""
     with explained():
-        settings = _prepared()
-        with open_runtime(settings) as runtime:
+        settings = load_settings()
+        with open_prepared(settings) as runtime:
             partitions = _partitions(settings, sync.all_partitions(runtime), entity, month)
             results: list[Reconciliation] = []
             with progress() as bar:
@@ -171,8 +180,8 @@ def trace(
 ) -> None:
     """The whole way of a time entry, from payload to ERP document, with times and decisions."""
     with explained():
-        settings = _prepared()
-        with open_runtime(settings) as runtime, runtime.engine.connect() as connection:
+        settings = load_settings()
+        with open_prepared(settings) as runtime, runtime.engine.connect() as connection:
             found = traces.trace(connection, settings.tenant, entry_id)
         emit(as_json, found.to_dict, lambda: render.trace(found))
 
@@ -185,8 +194,8 @@ def exceptions(
     with explained():
         if code is not None and code not in FAULTS:
             fail(f"there is no code {code!r}", f"Codes are {', '.join(sorted(FAULTS))}.")
-        settings = _prepared()
-        with open_runtime(settings) as runtime, runtime.engine.connect() as connection:
+        settings = load_settings()
+        with open_prepared(settings) as runtime, runtime.engine.connect() as connection:
             groups = exception_items.group_exceptions(connection, settings.tenant)
             items = exception_items.list_exceptions(connection, settings.tenant, code=code) if code or as_json else ()
         if as_json:
@@ -207,10 +216,50 @@ def exceptions(
 def status(as_json: Json = False) -> None:
     """Where the sync stands: what came in, what waits, what is posted, what is in trouble."""
     with explained():
-        settings = _prepared()
-        with open_runtime(settings) as runtime, runtime.engine.connect() as connection:
+        settings = load_settings()
+        with open_prepared(settings) as runtime, runtime.engine.connect() as connection:
             found = statuses.status(connection, settings.tenant)
         emit(as_json, found.to_dict, lambda: render.status(found))
+
+
+@app.command()
+def demo(
+    erp: Annotated[Kind, typer.Option(help="Tryton as it comes, or with the companion module.")] = Kind.COMPANION,
+    as_json: Json = False,
+) -> None:
+    """Play two service months of a consulting firm against a real ERP, from nothing."""
+    with explained():
+        run_demo(os.environ, kind=erp, as_json=as_json)
+
+
+@app.command()
+def up() -> None:
+    """Start everything for work and keep it running until Ctrl-C: Dagster, the console, and the demo's servers."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with explained(), running_stack(os.environ) as (settings, processes):
+        stdout.print(
+            f"Dagster  {settings.dagster_url}\nconsole  {settings.console_url}\nStop with Ctrl-C.", highlight=False
+        )
+        watch(processes, stop)
+
+
+@app.command()
+def bench() -> None:
+    """Measure what matters on this machine, in a home of its own, and write bench/results.json."""
+    with explained():
+        run_bench(os.environ)
+
+
+@app.command()
+def serve() -> None:
+    """Start the console alone: webhooks in, pages and API out. Behind it the stores, nothing else."""
+    with explained():
+        settings = load_settings()
+        with open_prepared(settings) as runtime:
+            stderr.print(f"console on {settings.console_url}", highlight=False)
+            serve_console(console_app(runtime), port=port_of(settings.console_url))
 
 
 @config.command()
@@ -231,12 +280,6 @@ def check(as_json: Json = False) -> None:
             )
 
         emit(as_json, lambda: body, tables)
-
-
-def _prepared() -> Settings:
-    settings = load_settings()
-    prepare(settings)
-    return settings
 
 
 def _partitions(

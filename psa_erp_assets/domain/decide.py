@@ -168,8 +168,9 @@ class _Work:
             self.hold("unknown_project", f"PSA project {entry.psa_project_id} is on no signed contract")
         else:
             self.versions |= {"project": project.id, "contract": contract.id}
-            if project.closed:
-                self.hold("project_closed", f"{project.code} {project.name} is closed")
+            if project.closed and (project.closed_on is None or entry.service_date > project.closed_on):
+                since = f" since {project.closed_on}" if project.closed_on else ""
+                self.hold("project_closed", f"{project.code} {project.name} is closed{since}")
             if project.erp_analytic is None:
                 self.hold("project_not_in_erp", f"{project.code} has no analytic account in {self.entity.code}")
             if entry.service_date < contract.valid_from or (

@@ -503,9 +503,12 @@ def read_back_failed(posting: Posting, now: dt.datetime, wait: dt.timedelta, evi
     )
 
 
-def verify(posting: Posting, now: dt.datetime) -> Transition:
-    """Read back: the ERP holds just what was sent or, for a withdrawal, nothing any more."""
-    return _move(posting, Event.VERIFIED, State.VERIFIED, now)
+def verify(posting: Posting, now: dt.datetime, erp_id: str | None) -> Transition:
+    """Read back: the ERP holds just what was sent, as document `erp_id`, or, for a withdrawal, nothing any more.
+
+    The document need not be the one of the ERP's answer: of two that one request made, either may have been removed.
+    """
+    return _move(posting, Event.VERIFIED, State.VERIFIED, now, detail={"erp_id": erp_id}, erp_id=erp_id)
 
 
 def drift(posting: Posting, now: dt.datetime, code: str, differences: list[str], wait: dt.timedelta) -> Transition:

@@ -15,13 +15,15 @@ from psa_erp_assets.domain.posting import ON_DOCUMENT, Operation, Posting, Trans
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long absence must last before it is believed.
+    """How long absence must last before it is believed, and how often something is tried.
 
     `misses_needed` look-ups at least `spacing` apart, all after the posting's horizon. `resend_after` is the wait
-    before the same key is sent again, and `reread_after` the one before a drifted document is read again.
+    before the same key is sent again, and `reread_after` the one before a drifted document is read again. What has
+    been sent `attempts` times, never with an answer and never with an effect, counts as rejected.
     """
 
     misses_needed: int
+    attempts: int
     spacing: dt.timedelta
     resend_after: dt.timedelta
     reread_after: dt.timedelta
@@ -45,7 +47,7 @@ def read_back(posting: Posting, documents: Sequence[ErpDocument], now: dt.dateti
     """Check a CONFIRMED posting, or one in DRIFT, against what the ERP holds under its document's key."""
     if posting.operation is Operation.WITHDRAW:
         if not documents:
-            return states.verify(posting, now)
+            return states.verify(posting, now, posting.erp_id)
         still = [f"document {d.erp_id} is still there" for d in documents]
         return states.drift(posting, now, "posting_drift", still, patience.reread_after)
     if not documents:
@@ -57,7 +59,7 @@ def read_back(posting: Posting, documents: Sequence[ErpDocument], now: dt.dateti
         found.append(f"{len(documents)} documents under the key")
     if found:
         return states.drift(posting, now, "posting_drift", found, patience.reread_after)
-    return states.verify(posting, now)
+    return states.verify(posting, now, documents[0].erp_id)
 
 
 def differences(posting: Posting, document: ErpDocument) -> list[str]:
@@ -105,6 +107,9 @@ def _missed(posting: Posting, now: dt.datetime, patience: Patience, evidence: st
         assert posting.look_up_from is not None
         return states.miss(posting, now, posting.look_up_from, counts=False, evidence=evidence)
     if posting.misses + 1 >= patience.misses_needed:
+        if posting.attempts >= patience.attempts:
+            message = f"sent {posting.attempts} times, never with an answer that could be read, and {evidence}"
+            return states.reject(posting, now, "posting_rejected", message)
         return states.found_absent(posting, now, patience.resend_after, evidence)
     return states.miss(posting, now, now + patience.spacing, counts=True, evidence=evidence)
 

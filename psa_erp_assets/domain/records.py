@@ -74,7 +74,8 @@ class Contract:
 class Project:
     """Where time is recorded. `erp_analytic` is its analytic account, None while the ERP does not know it.
 
-    `closed` says that the PSA has archived it: work that is not posted yet is then held, work that is stays.
+    `closed` says that the PSA has archived it: work after `closed_on` (or any, where that is not known) is then
+    held if it is not posted yet; what is posted stays.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Project:
     psa_id: str
     contract_id: str | None
     closed: bool
+    closed_on: dt.date | None
     erp_analytic: str | None
 
 

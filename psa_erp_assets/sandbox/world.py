@@ -23,7 +23,13 @@ from psa_erp_assets.sandbox.serve import SandboxServer, running_sandbox
 from psa_erp_assets.sandbox.tryton.build import FINANCE_USER, SYNC_USER, Kind, create_database, ensure_template
 from psa_erp_assets.sandbox.tryton.finance import Finance
 from psa_erp_assets.sandbox.tryton.server import Credentials, TrytonServer
-from psa_erp_assets.services.runtime import DAGSTER_DATABASE, LAKE_DATABASE, OPERATIONAL_DATABASE, prepare
+from psa_erp_assets.services.runtime import (
+    DAGSTER_DATABASE,
+    LAKE_DATABASE,
+    OPERATIONAL_DATABASE,
+    prepare,
+    running_server,
+)
 from psa_erp_assets.settings import Settings, load_settings
 
 FINANCE_PASSWORD = "PSA_ERP_DEMO_FINANCE_PASSWORD"  # noqa: S105 - the name of a secret, not one
@@ -67,7 +73,8 @@ def running_world(environ: Mapping[str, str], report: Report, *, kind: Kind = Ki
     ports = {url: _free_port(url) for url in (connections.psa.base_url, connections.erp.base_url)}
     with ExitStack() as stack:
         report("starting PostgreSQL")
-        server = prepare(settings)
+        server = stack.enter_context(running_server(settings))
+        prepare(server)
         report("building Tryton, once a machine")
         folder = settings.home / "tryton"
         for each in (Kind.STOCK, Kind.COMPANION):
@@ -105,27 +112,56 @@ def subscribe(world: World, environ: Mapping[str, str]) -> Settings:
     return load_settings(environ)
 
 
+@contextmanager
+def people_of(settings: Settings) -> Iterator[tuple[DemoCompany, Actors]]:
+    """The demo company and its people, at sandboxes that run already."""
+    company, connections = build_company(), settings.connections
+    people = Actors(
+        company,
+        clockify_url=connections.psa.base_url,
+        clockify_key=settings.secret(connections.psa.api_key),
+        hubspot_url=connections.crm.base_url,
+        hubspot_key=settings.secret(connections.crm.token),
+        bamboohr_url=connections.hr.base_url,
+        bamboohr_key=settings.secret(connections.hr.api_key),
+    )
+    try:
+        yield company, people
+    finally:
+        people.close()
+
+
 def reset(settings: Settings) -> None:
     """Drop what an earlier demo made in this home: databases, lake and the sandboxes' state. Tryton's template stays.
 
     Raises ForeignHomeError where the home was not made by the demo, or PostgreSQL is somebody else's.
     """
-    marker = settings.home / "demo" / "made-by-demo"
     used = (settings.home / "postgres").exists()
-    if settings.database_url is not None or not settings.connections.sandboxes or (used and not marker.exists()):
+    if (
+        settings.database_url is not None
+        or not settings.connections.sandboxes
+        or (used and not _marker(settings).exists())
+    ):
         raise ForeignHomeError(
             f"the demo starts from nothing, and {settings.home} holds data that it did not make: "
             "give it a folder of its own with PSA_ERP_HOME, and no PSA_ERP_DATABASE_URL"
         )
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.write_text("This folder was made by `psa-erp demo`, which may empty it again.\n")
+    mark_as_demo(settings)
     if used:
-        server = postgres.ensure_running(settings.home / "postgres")
-        for database in (OPERATIONAL_DATABASE, DAGSTER_DATABASE, LAKE_DATABASE, settings.connections.erp.database):
-            postgres.drop_database(server, database)
+        with running_server(settings) as server:
+            for database in (OPERATIONAL_DATABASE, DAGSTER_DATABASE, LAKE_DATABASE, settings.connections.erp.database):
+                postgres.drop_database(server, database)
     for name in ("lake", "sandbox", "dagster"):
         _remove(settings.home / name)
     _keep(settings.home, {settings.connections.psa.webhook_tokens: ""})
+
+
+def mark_as_demo(settings: Settings) -> None:
+    """Say of a home that has nothing in it yet that it is the demo's, which may empty it."""
+    marker = _marker(settings)
+    if not (settings.home / "postgres").exists():
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.write_text("This folder was made by the demo, which may empty it again.\n", encoding="utf-8")
 
 
 def ensure_secrets(settings: Settings) -> dict[str, str]:
@@ -143,6 +179,10 @@ def ensure_secrets(settings: Settings) -> dict[str, str]:
     fresh = {name: secrets.token_urlsafe(24) for name in wanted if not known.get(name)}
     _keep(settings.home, fresh)
     return known | fresh
+
+
+def _marker(settings: Settings) -> Path:
+    return settings.home / "demo" / "made-by-demo"
 
 
 def _keep(home: Path, values: Mapping[str, str]) -> None:

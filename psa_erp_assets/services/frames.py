@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from sqlalchemy import RowMapping
 
 from psa_erp_assets.adapters.store import lake_rows, time_entries
 from psa_erp_assets.adapters.store.time_entries import Partition
@@ -69,27 +70,24 @@ def postings(runtime: Runtime, partition: Partition) -> pd.DataFrame:
     return _frame(rows, lake_tables.POSTINGS)
 
 
-def erp_billing_lines(runtime: Runtime, partition: Partition) -> pd.DataFrame:
-    """The ERP's billing lines of a partition, as last read back."""
-    company = erp_company(runtime, partition[0])
+def read_back(
+    runtime: Runtime, partition: Partition
+) -> list[tuple[LakeTable, pd.DataFrame, Mapping[str, str] | None]]:
+    """What the ERP holds, as last read back: each table with its rows and the keys of the partition that they are.
+
+    Invoices have no service month, so theirs are those of all legal entities.
+    """
+    tenant, company = runtime.settings.tenant, erp_company(runtime, partition[0])
+    keys = {"legal_entity": partition[0], "service_month": partition[1]}
     with runtime.engine.connect() as connection:
-        rows = lake_rows.billing_lines(connection, runtime.settings.tenant, company, partition)
-    return _frame(rows, lake_tables.ERP_BILLING_LINES)
-
-
-def erp_cost_entries(runtime: Runtime, partition: Partition) -> pd.DataFrame:
-    """The ERP's cost entries of a partition, as last read back."""
-    company = erp_company(runtime, partition[0])
-    with runtime.engine.connect() as connection:
-        rows = lake_rows.cost_entries(connection, runtime.settings.tenant, company, partition)
-    return _frame(rows, lake_tables.ERP_COST_ENTRIES)
-
-
-def erp_invoices(runtime: Runtime) -> pd.DataFrame:
-    """The customer invoices of all legal entities, as last read back."""
-    with runtime.engine.connect() as connection:
-        rows = lake_rows.invoices(connection, runtime.settings.tenant)
-    return _frame(rows, lake_tables.ERP_INVOICES)
+        lines = lake_rows.billing_lines(connection, tenant, company, partition)
+        entries = lake_rows.cost_entries(connection, tenant, company, partition)
+        invoices = lake_rows.invoices(connection, tenant)
+    return [
+        (lake_tables.ERP_BILLING_LINES, _frame(lines, lake_tables.ERP_BILLING_LINES), keys),
+        (lake_tables.ERP_COST_ENTRIES, _frame(entries, lake_tables.ERP_COST_ENTRIES), keys),
+        (lake_tables.ERP_INVOICES, _frame(invoices, lake_tables.ERP_INVOICES), None),
+    ]
 
 
 def reconciliation(runtime: Runtime, found: Reconciliation) -> pd.DataFrame:
@@ -171,6 +169,6 @@ def _flat(record: Any) -> dict[str, Any]:
     return row
 
 
-def _frame(rows: Iterable[Mapping[str, Any]], table: LakeTable) -> pd.DataFrame:
+def _frame(rows: Iterable[Mapping[str, Any] | RowMapping], table: LakeTable) -> pd.DataFrame:
     names: Sequence[str] = table.schema.names
     return pd.DataFrame([[row[name] for name in names] for row in rows], columns=list(names), dtype=object)

@@ -53,6 +53,7 @@ class EnginePolicy:
     patience: Patience = field(
         default_factory=lambda: Patience(
             misses_needed=2,
+            attempts=10,
             spacing=dt.timedelta(seconds=15),
             resend_after=dt.timedelta(0),
             reread_after=dt.timedelta(hours=1),

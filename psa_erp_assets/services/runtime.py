@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
@@ -21,7 +22,6 @@ from psa_erp_assets.adapters.connectors.tryton.master import MasterData
 from psa_erp_assets.adapters.connectors.tryton.read_back import ReadBack
 from psa_erp_assets.adapters.connectors.tryton.rpc import TrytonRpc
 from psa_erp_assets.adapters.http import Auth, JsonApi
-from psa_erp_assets.adapters.lake import Lake
 from psa_erp_assets.adapters.store.engine import make_engine
 from psa_erp_assets.adapters.store.migrate import migrate
 from psa_erp_assets.adapters.store.postings import PgPostingStore
@@ -31,6 +31,9 @@ from psa_erp_assets.services.posting_engine import EnginePolicy, PostingEngine
 from psa_erp_assets.services.scope import Scope
 from psa_erp_assets.settings import Settings
 
+if TYPE_CHECKING:
+    from psa_erp_assets.adapters.lake import Lake
+
 OPERATIONAL_DATABASE, DAGSTER_DATABASE, LAKE_DATABASE = "psa_erp", "psa_erp_dagster", "psa_erp_lake"
 
 
@@ -39,24 +42,25 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def server(settings: Settings) -> postgres.ServerInfo:
-    """The PostgreSQL server that the settings name, or the embedded one, started if it does not run."""
+@contextmanager
+def running_server(settings: Settings) -> Iterator[postgres.ServerInfo]:
+    """The PostgreSQL server that the settings name, or the embedded one, which runs while any process is inside."""
     if settings.database_url is not None:
-        return postgres.ServerInfo.from_url(settings.database_url.get_secret_value())
-    return postgres.ensure_running(settings.home / "postgres")
+        yield postgres.ServerInfo.from_url(settings.database_url.get_secret_value())
+        return
+    with postgres.running(settings.home / "postgres") as server:
+        yield server
 
 
-def prepare(settings: Settings) -> postgres.ServerInfo:
+def prepare(server: postgres.ServerInfo) -> None:
     """Make every database and bring the operational store's tables up to date. Safe to repeat."""
-    found = server(settings)
     for name in (OPERATIONAL_DATABASE, DAGSTER_DATABASE, LAKE_DATABASE):
-        postgres.ensure_database(found, name)
-    engine = make_engine(found.sqlalchemy_url(OPERATIONAL_DATABASE))
+        postgres.ensure_database(server, name)
+    engine = make_engine(server.sqlalchemy_url(OPERATIONAL_DATABASE))
     try:
         migrate(engine)
     finally:
         engine.dispose()
-    return found
 
 
 class Runtime:
@@ -70,7 +74,7 @@ class Runtime:
     @cached_property
     def server(self) -> postgres.ServerInfo:
         """Where PostgreSQL is."""
-        return server(self.settings)
+        return self._stack.enter_context(running_server(self.settings))
 
     @cached_property
     def engine(self) -> Engine:
@@ -135,9 +139,12 @@ class Runtime:
         )
 
     @cached_property
-    def lake(self) -> Lake:
+    def lake(self) -> "Lake":
         """The lake."""
-        return Lake(self.server.conninfo(LAKE_DATABASE), self.settings.home / "lake")
+        # It brings DuckDB, pandas and pyarrow, which posting an approval within seconds has no time for.
+        from psa_erp_assets.adapters.lake import Lake  # noqa: PLC0415
+
+        return self._stack.enter_context(Lake(self.server.conninfo(LAKE_DATABASE), self.settings.home / "lake"))
 
     @cached_property
     def _rpc(self) -> TrytonRpc:
@@ -155,3 +162,11 @@ def open_runtime(settings: Settings, clock: Callable[[], dt.datetime] = now) -> 
     """A runtime that gives its connections back at the end."""
     with ExitStack() as stack:
         yield Runtime(settings, stack, clock)
+
+
+@contextmanager
+def open_prepared(settings: Settings) -> Iterator[Runtime]:
+    """A runtime whose stores are made and up to date."""
+    with open_runtime(settings) as runtime:
+        prepare(runtime.server)
+        yield runtime

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg
 
@@ -14,27 +14,33 @@ from psa_erp_assets.services.runtime import OPERATIONAL_DATABASE, Runtime
 __all__ = ["Touched", "changed_partitions", "touched_now", "wait_for_touched"]
 
 
+# A posting is due from the moment it is planned until the engine takes it; only one that was left is news.
+_LEFT_ALONE = dt.timedelta(seconds=20)
+
+
 def touched_now(runtime: Runtime) -> Sequence[Touched]:
     """The partitions with something to do now, the longest waiting first."""
     with runtime.engine.connect() as connection:
-        return statements.touched(connection, runtime.settings.tenant, runtime.clock())
+        return statements.touched(connection, runtime.settings.tenant, due_before=runtime.clock() - _LEFT_ALONE)
 
 
-def wait_for_touched(runtime: Runtime, patience: dt.timedelta, known: Sequence[Touched] = ()) -> Sequence[Touched]:
-    """`touched_now`, as soon as it differs from `known` and is not empty, or after `patience`.
+def wait_for_touched(
+    runtime: Runtime, patience: dt.timedelta, wanted: Callable[[Sequence[Touched]], bool]
+) -> Sequence[Touched]:
+    """`touched_now` as soon as it is what is wanted, or after `patience`.
 
     Woken by the commit of whatever touches a partition, so that a change is answered in milliseconds.
     """
     give_up_at = time.monotonic() + patience.total_seconds()
     with psycopg.connect(runtime.server.url(OPERATIONAL_DATABASE), autocommit=True) as listener:
-        # Listening begins before the first look: what is committed in between is then heard.
+        # Listening begins before the first look, so that nothing is missed in between.
         listener.execute(f"LISTEN {TOUCHED_CHANNEL}")
         while True:
             found = touched_now(runtime)
             left = give_up_at - time.monotonic()
-            if (found and list(found) != list(known)) or left <= 0:
+            if wanted(found) or left <= 0:
                 return found
-            for _ in listener.notifies(timeout=min(left, 1.0), stop_after=1):
+            for _ in listener.notifies(timeout=left, stop_after=1):
                 pass
 
 

@@ -6,6 +6,7 @@ are those of `contracts.lake_tables`.
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, literal, select
 
@@ -127,7 +128,7 @@ def _documents(
     ]
 
 
-def _of_document(partition: Partition) -> list[ColumnElement[object]]:
+def _of_document(partition: Partition) -> list[ColumnElement[Any]]:
     table = erp_document.c
     return [
         table.key,

@@ -17,7 +17,7 @@ Partition = tuple[str, str]
 TOUCHED_CHANNEL = "psa_erp_touched"
 """Notified with each commit that makes entries dirty."""
 
-_IS_DIRTY: ColumnElement[bool] = or_(
+IS_DIRTY: ColumnElement[bool] = or_(
     time_entry_head.c.planned_at.is_(None), time_entry_head.c.planned_at < time_entry_head.c.changed_at
 )
 _CURRENT = select(time_entry).join(
@@ -151,7 +151,7 @@ def dirty_partitions(connection: Connection, tenant: str) -> dict[Partition, lis
             time_entry_head.c.service_month,
             func.array_agg(time_entry_head.c.contract_id.distinct()).label("contracts"),
         )
-        .where(_of(tenant), _IS_DIRTY)
+        .where(_of(tenant), IS_DIRTY)
         .group_by(time_entry_head.c.legal_entity, time_entry_head.c.service_month)
         .order_by(time_entry_head.c.legal_entity, time_entry_head.c.service_month)
     )
@@ -166,7 +166,7 @@ def dirty_entries(connection: Connection, tenant: str, partition: Partition) -> 
             _of(tenant),
             time_entry_head.c.legal_entity == entity,
             time_entry_head.c.service_month == month,
-            _IS_DIRTY,
+            IS_DIRTY,
         )
     )
     return frozenset(rows.scalars())

@@ -1,4 +1,4 @@
-"""Which partitions have something to do now: entries that changed after they were planned, and postings that are due."""
+"""Which partitions have something to do: entries that changed after they were planned, and postings that are due."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, and_, exists, func, or_, select, union_all
 
 from psa_erp_assets.adapters.store.schema import posting, time_entry_head
-from psa_erp_assets.adapters.store.status import is_dirty
-from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.adapters.store.time_entries import IS_DIRTY, Partition
 from psa_erp_assets.domain.posting import UNDER_WAY
 from psa_erp_assets.domain.records import ApprovalState
 
@@ -27,18 +26,18 @@ class Touched:
     oldest_at: dt.datetime
 
 
-def touched(connection: Connection, tenant: str, now: dt.datetime) -> Sequence[Touched]:
-    """The partitions with something to do at `now`, oldest first."""
+def touched(connection: Connection, tenant: str, *, due_before: dt.datetime) -> Sequence[Touched]:
+    """The partitions with dirty entries, or with postings that should have moved before `due_before`, oldest first."""
     head, table = time_entry_head.c, posting.c
     place = (head.legal_entity, head.service_month, head.contract_id)
     # What is still a draft has no financial effect, and people edit drafts all day.
     was_posted = exists().where(table.tenant == head.tenant, table.object_id == head.entry_id)
     matters = or_(head.state == ApprovalState.APPROVED.value, was_posted)
-    dirty = select(*place, head.changed_at.label("at")).where(head.tenant == tenant, is_dirty(), matters)
+    dirty = select(*place, head.changed_at.label("at")).where(head.tenant == tenant, IS_DIRTY, matters)
     due = (
         select(table.legal_entity, table.service_month, head.contract_id, table.due_at.label("at"))
         .join(time_entry_head, and_(head.tenant == table.tenant, head.entry_id == table.object_id))
-        .where(table.tenant == tenant, table.state.in_(sorted(s.value for s in UNDER_WAY)), table.due_at <= now)
+        .where(table.tenant == tenant, table.state.in_(sorted(s.value for s in UNDER_WAY)), table.due_at < due_before)
     )
     work = union_all(dirty, due).subquery()
     rows = connection.execute(

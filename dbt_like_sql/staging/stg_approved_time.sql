@@ -1,0 +1,20 @@
+SELECT
+    entry_id,
+    revision,
+    legal_entity,
+    service_month,
+    service_date,
+    employee_id,
+    project_id,
+    contract_id,
+    customer_id,
+    minutes,
+    billable AS recorded_as_billable,
+    outcome,
+    hold_codes,
+    bill_amount,
+    bill_currency,
+    cost_amount,
+    cost_currency,
+    recorded_at
+FROM approved_time

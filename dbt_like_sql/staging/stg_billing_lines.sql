@@ -1,0 +1,17 @@
+SELECT
+    erp_id AS billing_line_id,
+    key AS posting_key,
+    legal_entity,
+    service_month,
+    service_date,
+    party_code,
+    project_code,
+    minutes,
+    net_amount,
+    tax_amount,
+    currency,
+    invoice_number,
+    invoice_state,
+    posted AS invoiced,
+    invoice_date
+FROM erp_billing_lines

@@ -1,0 +1,5 @@
+SELECT
+    id AS customer_id,
+    name AS customer_name,
+    country
+FROM customers

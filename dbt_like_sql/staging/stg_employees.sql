@@ -1,0 +1,7 @@
+SELECT
+    id AS employee_id,
+    name AS employee_name,
+    legal_entity,
+    department,
+    time_zone
+FROM employees

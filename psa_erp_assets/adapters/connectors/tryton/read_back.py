@@ -1,0 +1,137 @@
+"""Reads what a company's books hold, whoever put it there: the ERP's side of every reconciliation.
+
+Nothing here knows what the sync has sent. Records entered by hand are read like all others, only without a key.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+
+from psa_erp_assets.adapters.connectors.tryton import documents
+from psa_erp_assets.adapters.connectors.tryton.facts import Chart, Facts
+from psa_erp_assets.adapters.connectors.tryton.reading import Reader
+from psa_erp_assets.adapters.connectors.tryton.rpc import TrytonRpc
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.erp import ErpDocument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookedDocument:
+    """A billing line or cost transaction in the books. `key` is None for what was not made by the sync."""
+
+    key: str | None
+    document: ErpDocument
+    party: str | None
+    analytic: str | None
+    document_date: dt.date | None
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookedInvoice:
+    """A customer invoice or credit note. Amounts are in its currency; `open_amount` is what is not paid yet."""
+
+    erp_id: str
+    erp_company: str
+    number: str | None
+    state: str
+    party: str
+    invoice_date: dt.date | None
+    currency: str
+    net: Decimal
+    tax: Decimal
+    total: Decimal
+    open_amount: Decimal
+
+
+class ReadBack:
+    """Reads the books of one company at a time; every method raises a TrytonError where the read failed."""
+
+    def __init__(self, rpc: TrytonRpc, *, chart: Chart | None = None) -> None:
+        self._rpc = rpc
+        self._facts = Facts(rpc, chart or Chart())
+        self._reader = Reader(rpc, self._facts)
+
+    def billing_lines(self, erp_company: str, first: ServiceMonth, last: ServiceMonth) -> list[BookedDocument]:
+        """All customer invoice lines whose service is in these months.
+
+        A line without a service date counts by its invoice's date, else by the day on which it was entered.
+        """
+        start, end = first.first_day, last.last_day
+        undated = ["taxes_date", "=", None]
+        after_end = documents.utc_start(end + dt.timedelta(days=1))
+        domain = [
+            ["type", "=", "line"],
+            ["OR", ["invoice.type", "=", "out"], [["invoice", "=", None], ["invoice_type", "=", "out"]]],
+            [
+                "OR",
+                [["taxes_date", ">=", start], ["taxes_date", "<=", end]],
+                [undated, ["invoice.invoice_date", ">=", start], ["invoice.invoice_date", "<=", end]],
+                [
+                    undated,
+                    ["OR", ["invoice", "=", None], ["invoice.invoice_date", "=", None]],
+                    ["create_date", ">=", documents.utc_start(start)],
+                    ["create_date", "<", after_end],
+                ],
+            ],
+        ]
+        more = ("party", "invoice.party", "analytic_accounts.account", "description")
+        found = self._reader.find(int(erp_company), EffectType.BILLING_LINE, domain, more_fields=more)
+        return [
+            BookedDocument(
+                key=f.key,
+                document=f.document,
+                party=_text(invoice.get("party") or f.record["party"]),
+                analytic=documents.analytic_of(f.record),
+                document_date=invoice.get("invoice_date"),
+                description=f.record["description"] or "",
+            )
+            for f in found
+            for invoice in [f.record["invoice."] or {}]
+        ]
+
+    def cost_transactions(self, erp_company: str, first: ServiceMonth, last: ServiceMonth) -> list[BookedDocument]:
+        """All entries of the cost journal dated in these months, drafts included."""
+        domain = [
+            ["journal", "=", self._facts.group().cost_journal],
+            ["date", ">=", first.first_day],
+            ["date", "<=", last.last_day],
+        ]
+        return [
+            BookedDocument(
+                key=f.key,
+                document=f.document,
+                party=None,
+                analytic=documents.analytic_of(f.record),
+                document_date=f.document.date if f.document.posted else None,
+                description=f.record["description"] or "",
+            )
+            for f in self._reader.find(int(erp_company), EffectType.COST_TRANSACTION, domain)
+        ]
+
+    def invoices(self, erp_company: str) -> list[BookedInvoice]:
+        """All customer invoices and credit notes of the company, drafts and cancelled ones included."""
+        fields = ["number", "state", "party", "invoice_date", "currency.code"]
+        amounts = ["untaxed_amount", "tax_amount", "total_amount", "amount_to_pay"]
+        domain = [["company", "=", int(erp_company)], ["type", "=", "out"]]
+        return [
+            BookedInvoice(
+                erp_id=str(row["id"]),
+                erp_company=erp_company,
+                number=row["number"],
+                state=row["state"],
+                party=str(row["party"]),
+                invoice_date=row["invoice_date"],
+                currency=row["currency."]["code"],
+                net=row["untaxed_amount"],
+                tax=row["tax_amount"],
+                total=row["total_amount"],
+                open_amount=row["amount_to_pay"],
+            )
+            for row in self._rpc.search("account.invoice", domain, fields + amounts)
+        ]
+
+
+def _text(record_id: int | None) -> str | None:
+    return None if record_id is None else str(record_id)

@@ -1,0 +1,44 @@
+"""The stamp: what a document carries in plain text so that it can be found, read and traced by people too.
+
+`psa-erp:<key> <service date> <minutes>min`, then free text. It is how a stock Tryton, which has no field for an
+outside identity, is searched for a key.
+"""
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from typing import Self
+
+_PREFIX = "psa-erp:"
+_FORM = re.compile(re.escape(_PREFIX) + r"(?P<key>[0-9a-zA-Z-]+) (?P<date>\d{4}-\d{2}-\d{2}) (?P<minutes>-?\d+)min\b")
+_SAFE_KEY = re.compile(r"[0-9a-zA-Z-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The identity of a document, with its service date and minutes."""
+
+    key: str
+    date: dt.date
+    minutes: int
+
+    def __str__(self) -> str:
+        return f"{_PREFIX}{self.key} {self.date.isoformat()} {self.minutes}min"
+
+    @classmethod
+    def parse(cls, text: str | None) -> Self | None:
+        """The stamp at the start of `text`; None where there is none that can be read."""
+        match = _FORM.match(text or "")
+        if match is None:
+            return None
+        try:
+            return cls(match["key"], dt.date.fromisoformat(match["date"]), int(match["minutes"]))
+        except ValueError:
+            return None
+
+
+def search_pattern(key: str) -> str:
+    """An SQL LIKE pattern for the texts stamped with `key`. Raises ValueError for a key that LIKE would misread."""
+    if _SAFE_KEY.fullmatch(key) is None:
+        raise ValueError("a key is made of letters, digits and hyphens")
+    return f"{_PREFIX}{key} %"

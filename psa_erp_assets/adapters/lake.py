@@ -1,0 +1,454 @@
+"""The lake: DuckLake tables, with their catalog in PostgreSQL and their rows in parquet files.
+
+What belongs here: connections, replacing and appending rows, queries (as of now or of a snapshot), maintenance.
+What does not: which tables there are (`contracts.lake_tables`) and what is computed from them (`sql_models`).
+
+Several processes may write at once. DuckLake is optimistic: of two commits to one table, one fails. Writers of a
+table therefore queue at an advisory lock in the catalog's database, which is faster than losing and beginning again;
+what still loses (a race with maintenance) is run again as a whole. docs/adr/0002-ducklake.md has the measurements.
+Decimals stay exact both ways, and no column is ever a float.
+"""
+
+import contextlib
+import datetime as dt
+import importlib.util
+import tempfile
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, cast
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import tenacity
+
+from psa_erp_assets.adapters import postgres
+from psa_erp_assets.adapters.postgres import ServerInfo
+from psa_erp_assets.contracts.lake_tables import LakeTable
+
+# Commits of up to this many rows go into the catalog instead of a parquet file each; `maintain` moves them out.
+INLINED_ROWS = 100
+KEEP_SNAPSHOTS = dt.timedelta(days=400)
+# A file that a merge replaced stays for readers that began before.
+_KEEP_REPLACED_FILES = dt.timedelta(days=1)
+_RETRY_SECONDS = 120.0
+_EXTENSIONS = ("ducklake", "postgres_scanner")
+# First half of the advisory locks' ids; the second is the table's checksum, 0 for the catalog as a whole.
+_LOCKS = 0x1A4E
+
+AsOf = int | dt.datetime
+_T = TypeVar("_T")
+
+
+class LakeError(RuntimeError):
+    """The lake cannot be reached or does not take what it was given; the message says what and where."""
+
+
+class LakeSchemaError(LakeError):
+    """Rows or a table that are not of the schema that they should be of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A committed state of the whole lake. `changes` as DuckLake words them."""
+
+    id: int
+    at: dt.datetime
+    changes: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a write left in the partition. `changed` is False if it had these very rows before."""
+
+    rows: int
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintained:
+    """What a maintenance run did: rows moved out of the catalog, files after merging, snapshots and files removed."""
+
+    rows_flushed: int
+    files_merged: int
+    snapshots_expired: int
+    files_removed: int
+
+
+class Lake:
+    """One lake. Cheap to make; it connects on first use and may be shared by threads, not by forked processes.
+
+    `catalog_url` is the `postgresql://` URL of an existing database, `data_path` a folder or an object-store prefix.
+    """
+
+    def __init__(self, catalog_url: str, data_path: Path | str, *, memory_limit: str = "2GB") -> None:
+        self._catalog = ServerInfo.from_url(catalog_url)
+        self._data_path = str(data_path)
+        self._memory_limit = memory_limit
+        self._guard = threading.Lock()
+        self._instance: duckdb.DuckDBPyConnection | None = None
+
+    def __repr__(self) -> str:
+        return f"Lake({self._catalog.host}:{self._catalog.port}/{self._catalog.maintenance_database})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the catalog. The next use connects again."""
+        with self._guard:
+            if self._instance is not None:
+                self._instance.close()
+                self._instance = None
+
+    @contextlib.contextmanager
+    def connection(self, as_of: AsOf | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB connection whose default catalog is the lake; what it has not committed is rolled back at the end.
+
+        With `as_of` (a snapshot's id, or an instant) it sees that state and cannot write. Raises LakeError when the
+        catalog cannot be reached.
+        """
+        if as_of is not None:
+            with self._open(as_of) as past:
+                yield past
+            return
+        with self._guard:
+            if self._instance is None:
+                self._instance = self._open(None)
+            cursor = self._instance.cursor()
+        try:
+            cursor.execute("USE lake")
+            yield cursor
+        finally:
+            cursor.close()
+
+    def replace_partition(
+        self, table: LakeTable, frame: pd.DataFrame | pa.Table, keys: Mapping[str, str] | None = None
+    ) -> Written:
+        """Make `frame` the rows of the partition of `table` that `keys` names, in one transaction.
+
+        `keys` has a value for each of the table's partition columns: none for a table that is replaced whole. The
+        table is made on first use and gains columns that its schema gained. Nothing is committed when the rows are
+        there already. Raises LakeSchemaError for rows that do not fit the schema or lie outside of the partition.
+        """
+        rows, keys = to_arrow(frame, table), dict(keys or {})
+        _check_partition(rows, keys, table)
+        mine = " AND ".join(f"{_quoted(column)} = ?" for column in keys) or "true"
+        values = list(keys.values())
+        columns = ", ".join(_quoted(name) for name in table.schema.names)
+        old = f"SELECT {columns} FROM {_quoted(table.name)} WHERE {mine}"  # noqa: S608 - identifiers are quoted
+        new = f"SELECT {columns} FROM incoming"  # noqa: S608 - identifiers are quoted
+
+        def work(connection: duckdb.DuckDBPyConnection) -> Written:
+            _ensure_table(connection, table)
+            if _is_same(connection, old, new, values):
+                return Written(rows=rows.num_rows, changed=False)
+            connection.execute(f"DELETE FROM {_quoted(table.name)} WHERE {mine}", values)  # noqa: S608 - as above
+            connection.execute(f"INSERT INTO {_quoted(table.name)} ({columns}) {new}")
+            return Written(rows=rows.num_rows, changed=True)
+
+        return self._transaction(work, rows, queue=table.name)
+
+    def append(self, table: LakeTable, frame: pd.DataFrame | pa.Table) -> int:
+        """Add rows to `table`, which is made on first use; returns how many. Raises LakeSchemaError."""
+        rows = to_arrow(frame, table)
+        columns = ", ".join(_quoted(name) for name in table.schema.names)
+
+        def work(connection: duckdb.DuckDBPyConnection) -> int:
+            _ensure_table(connection, table)
+            connection.execute(
+                f"INSERT INTO {_quoted(table.name)} ({columns}) SELECT {columns} FROM incoming"  # noqa: S608 - quoted
+            )
+            return int(rows.num_rows)
+
+        return self._transaction(work, rows, queue=table.name)
+
+    def run(self, table: str, *statements: str) -> None:
+        """Statements of the program's own that write `table`, in one transaction."""
+
+        def work(connection: duckdb.DuckDBPyConnection) -> None:
+            for statement in statements:
+                connection.execute(statement)
+
+        self._transaction(work, queue=table)
+
+    def query(
+        self, statement: str, parameters: Sequence[object] | Mapping[str, object] = (), *, as_of: AsOf | None = None
+    ) -> pa.Table:
+        """The rows of a SELECT with `?` or `$name` parameters, now or as of a snapshot's id or an instant."""
+
+        def work(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+            return connection.execute(statement, parameters).to_arrow_table()
+
+        if as_of is not None:
+            with self.connection(as_of) as past:
+                return work(past)
+        return self._transaction(work)
+
+    def frame(
+        self, statement: str, parameters: Sequence[object] | Mapping[str, object] = (), *, as_of: AsOf | None = None
+    ) -> pd.DataFrame:
+        """`query` as a pandas frame: Decimals and dates as objects, integers integers even beside nulls."""
+        table = self.query(statement, parameters, as_of=as_of)
+        return cast("pd.DataFrame", table.to_pandas(integer_object_nulls=True, date_as_object=True))
+
+    def ensure_tables(self, tables: Iterable[LakeTable]) -> None:
+        """Make those that do not exist, without rows, so that models can read them before anything was written."""
+        wanted = list(tables)
+
+        def work(connection: duckdb.DuckDBPyConnection) -> None:
+            for table in wanted:
+                _ensure_table(connection, table)
+
+        self._transaction(work, queue="")
+
+    def tables(self) -> list[str]:
+        """Names of all tables, sorted."""
+        found = self.query("SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' ORDER BY 1")
+        return [str(name) for name in found.column(0).to_pylist()]
+
+    def snapshots(self) -> list[Snapshot]:
+        """All states that can still be queried, oldest first."""
+        rows = self.query("SELECT snapshot_id, snapshot_time, changes FROM lake.snapshots() ORDER BY 1").to_pylist()
+        return [Snapshot(id=r["snapshot_id"], at=r["snapshot_time"], changes=dict(r["changes"])) for r in rows]
+
+    def maintain(self, *, keep: dt.timedelta = KEEP_SNAPSHOTS) -> Maintained:
+        """Move inlined rows to files, merge small files, forget states older than `keep`, remove what nobody needs.
+
+        Safe beside readers and writers; run it on a schedule, as every commit leaves a small file or inlined rows.
+        """
+        flushed = self._call("SELECT coalesce(sum(rows_flushed), 0) FROM ducklake_flush_inlined_data('lake')")
+        merged = self._call("SELECT count(*) FROM ducklake_merge_adjacent_files('lake')")
+        self._call("SELECT count(*) FROM ducklake_rewrite_data_files('lake')")
+        expired = self._call(
+            "SELECT count(*) FROM ducklake_expire_snapshots('lake', older_than => now() - to_seconds(?))", keep
+        )
+        removed = self._call(
+            "SELECT count(*) FROM ducklake_cleanup_old_files('lake', older_than => now() - to_seconds(?))",
+            _KEEP_REPLACED_FILES,
+        )
+        return Maintained(rows_flushed=flushed, files_merged=merged, snapshots_expired=expired, files_removed=removed)
+
+    def _call(self, statement: str, age: dt.timedelta | None = None) -> int:
+        parameters = [] if age is None else [age.total_seconds()]
+
+        def work(connection: duckdb.DuckDBPyConnection) -> int:
+            row = connection.execute(statement, parameters).fetchone()
+            return int(row[0]) if row else 0
+
+        return self._transaction(work)
+
+    def _transaction(
+        self,
+        work: Callable[[duckdb.DuckDBPyConnection], _T],
+        incoming: pa.Table | None = None,
+        queue: str | None = None,
+    ) -> _T:
+        """`work` and its commit, alone among the writers of the table `queue`; again if it still loses a race."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((duckdb.TransactionException, duckdb.IOException)),
+            stop=tenacity.stop_after_delay(_RETRY_SECONDS),
+            wait=tenacity.wait_random_exponential(multiplier=0.02, max=2),
+            reraise=True,
+        )
+        with contextlib.nullcontext() if queue is None else self._locked(zlib.crc32(queue.encode())):
+            return cast("_T", retrying(self._attempt, work, incoming))
+
+    def _attempt(self, work: Callable[[duckdb.DuckDBPyConnection], _T], incoming: pa.Table | None) -> _T:
+        try:
+            with self.connection() as connection:
+                if incoming is not None:
+                    connection.register("incoming", incoming)
+                connection.begin()
+                result = work(connection)
+                connection.commit()
+                return result
+        except duckdb.IOException:
+            # Its connections to the catalog may have died with a restart; the next attempt makes new ones.
+            self.close()
+            raise
+
+    @contextlib.contextmanager
+    def _locked(self, number: int) -> Iterator[None]:
+        """Hold an advisory lock of the catalog's database; the server lets it go when this process dies."""
+        with contextlib.closing(postgres.connect(self._catalog, self._catalog.maintenance_database)) as connection:
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{_RETRY_SECONDS:.0f}s",))
+            connection.execute("SELECT pg_advisory_lock(%s, %s)", (_LOCKS, number - (number >> 31 << 32)))
+            yield
+
+    def _open(self, as_of: AsOf | None) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(
+            config={
+                "memory_limit": self._memory_limit,
+                "temp_directory": str(Path(tempfile.gettempdir()) / "psa-erp-duckdb"),
+                "autoinstall_known_extensions": False,
+            }
+        )
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            for name in _EXTENSIONS:
+                load_extension(connection, name)
+            # Secrets, because a connection string would stand in every error message.
+            connection.execute(
+                "CREATE SECRET catalog (TYPE postgres, HOST $host, PORT $port, DATABASE $database,"
+                " USER $user, PASSWORD $password)",
+                {
+                    "host": self._catalog.host,
+                    "port": self._catalog.port,
+                    "database": self._catalog.maintenance_database,
+                    "user": self._catalog.user,
+                    "password": self._catalog.password,
+                },
+            )
+            options = " ".join(f"{name}={value}" for name, value in self._catalog.options)
+            connection.execute(
+                "CREATE SECRET lake (TYPE ducklake, METADATA_PATH $options, DATA_PATH $data_path,"
+                " METADATA_PARAMETERS MAP {'TYPE': 'postgres', 'SECRET': 'catalog'})",
+                {"options": options, "data_path": self._data_path},
+            )
+            # The first to attach creates the catalog's tables, and two cannot do so at once.
+            with self._locked(0):
+                connection.execute(f"ATTACH 'ducklake:lake' AS lake ({_attach_options(as_of)})")
+            connection.execute("USE lake")
+        except duckdb.Error:
+            connection.close()
+            raise
+        return connection
+
+
+def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load a DuckDB extension from its wheel, without a network; from DuckDB's repository where there is no wheel."""
+    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+    roots = (spec.submodule_search_locations if spec else None) or []
+    files = [Path(root) / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension" for root in roots]
+    for file in files:
+        if file.exists():
+            connection.load_extension(str(file))
+            return
+    connection.install_extension(name)
+    connection.load_extension(name)
+
+
+def to_arrow(frame: pd.DataFrame | pa.Table, table: LakeTable) -> pa.Table:
+    """`frame` as exactly the table's schema, or LakeSchemaError that names the column and what is wrong with it.
+
+    Floats are refused where decimals belong, however whole they look: their cents are already lost.
+    """
+    names = set(frame.columns if isinstance(frame, pd.DataFrame) else frame.column_names)
+    wanted = set(table.schema.names)
+    if names != wanted:
+        missing, surplus = sorted(wanted - names), sorted(map(str, names - wanted))
+        raise LakeSchemaError(f"{table.name}: missing columns {missing}, unknown columns {surplus}")
+    return pa.table([_array(frame[field.name], field, table) for field in table.schema], schema=table.schema)
+
+
+def _array(values: "pd.Series[Any] | pa.ChunkedArray", field: pa.Field, table: LakeTable) -> pa.Array:
+    where = f"{table.name}.{field.name}"
+    series = isinstance(values, pd.Series)
+    if series and not values.notna().any():
+        # Whatever type pandas gave it: a column without a value is often one of floats.
+        array = pa.nulls(len(values), field.type)
+    elif pa.types.is_decimal(field.type) and (
+        values.dtype.kind == "f" if series else pa.types.is_floating(values.type)
+    ):
+        raise LakeSchemaError(f"{where}: floats where decimals belong")
+    else:
+        try:
+            array = pa.array(values, type=field.type, from_pandas=True) if series else values.cast(field.type)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise LakeSchemaError(f"{where}: not {field.type}: {error}") from error
+    if not field.nullable and array.null_count:
+        raise LakeSchemaError(f"{where}: {array.null_count} of {len(array)} values are missing")
+    return array
+
+
+def _check_partition(rows: pa.Table, keys: Mapping[str, str], table: LakeTable) -> None:
+    if set(keys) != set(table.partitioned_by):
+        wanted = ", ".join(table.partitioned_by) or "no columns"
+        raise LakeSchemaError(f"{table.name} is partitioned by {wanted}, not by {', '.join(keys) or 'none'}")
+    for column, value in keys.items():
+        strangers = set(rows.column(column).unique().to_pylist()) - {value}
+        if strangers:
+            raise LakeSchemaError(f"{table.name}: rows of {column} {sorted(strangers)} in partition {value}")
+
+
+def _ensure_table(connection: duckdb.DuckDBPyConnection, table: LakeTable) -> None:
+    wanted = column_types(connection, table)
+    found = dict(
+        connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'lake' AND table_name = ?",
+            [table.name],
+        ).fetchall()
+    )
+    name = _quoted(table.name)
+    if not found:
+        body = ", ".join(f"{_quoted(column)} {kind}" for column, kind in wanted.items())
+        connection.execute(f"CREATE TABLE {name} ({body})")
+        if table.partitioned_by:
+            connection.execute(
+                f"ALTER TABLE {name} SET PARTITIONED BY ({', '.join(_quoted(c) for c in table.partitioned_by)})"
+            )
+        for statement in comment_statements(table.name, "TABLE", table.description, table.comments()):
+            connection.execute(statement)
+        return
+    for column, kind in wanted.items():
+        if column not in found:
+            connection.execute(f"ALTER TABLE {name} ADD COLUMN {_quoted(column)} {kind}")
+        elif found[column] != kind:
+            raise LakeSchemaError(f"{table.name}.{column} is {found[column]} in the lake and {kind} in its schema")
+
+
+def column_types(connection: duckdb.DuckDBPyConnection, table: LakeTable) -> dict[str, str]:
+    """The DuckDB type of each column. Raises LakeSchemaError for a float: amounts would lose cents."""
+    for field in table.schema:
+        if pa.types.is_floating(field.type):
+            raise LakeSchemaError(f"{table.name}.{field.name}: no column of the lake is a float; use a decimal")
+    connection.register("shape", table.schema.empty_table())
+    described = connection.execute("DESCRIBE SELECT * FROM shape").fetchall()
+    connection.unregister("shape")
+    return {row[0]: row[1] for row in described}
+
+
+def comment_statements(
+    name: str, kind: Literal["TABLE", "VIEW"], description: str, columns: Mapping[str, str]
+) -> list[str]:
+    """The SQL that says what a table or view and its columns mean. A comment takes no parameter, so it is quoted."""
+    target = _quoted(name)
+    return [
+        f"COMMENT ON {kind} {target} IS {_literal(description)}",
+        *(f"COMMENT ON COLUMN {target}.{_quoted(c)} IS {_literal(text)}" for c, text in columns.items()),
+    ]
+
+
+def _is_same(connection: duckdb.DuckDBPyConnection, old: str, new: str, values: Sequence[object]) -> bool:
+    row = connection.execute(
+        f"SELECT (SELECT count(*) FROM ({old})) = (SELECT count(*) FROM ({new}))"  # noqa: S608 - from our callers
+        f" AND NOT EXISTS (({old}) EXCEPT ALL ({new}))",
+        [*values, *values],
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _attach_options(as_of: AsOf | None) -> str:
+    if as_of is None:
+        return f"DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
+    if isinstance(as_of, int):
+        return f"SNAPSHOT_VERSION {as_of:d}"
+    return f"SNAPSHOT_TIME '{as_of.astimezone(dt.UTC).isoformat()}'"
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

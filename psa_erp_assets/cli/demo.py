@@ -1,0 +1,273 @@
+"""The demo: two service months of a consulting firm, billed, invoiced, corrected and reconciled in a real ERP.
+
+Everything that the sync does goes through Dagster, as in production; people (consultants, approvers, finance) act
+through the vendors' own APIs. The figures of the summary are read from the ERP when all is over.
+"""
+
+import datetime as dt
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.cli.output import hours, print_table, progress, stdout
+from psa_erp_assets.cli.serving import running_console
+from psa_erp_assets.defs.runs import Runs
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.sandbox.tryton.build import Kind
+from psa_erp_assets.sandbox.world import World, reset, running_world, subscribe
+from psa_erp_assets.services import exception_items, sync
+from psa_erp_assets.services import status as statuses
+from psa_erp_assets.services.read_back import ReadBackResult, read_back
+from psa_erp_assets.services.reconciliation import Minutes, Reconciliation, reconcile
+from psa_erp_assets.services.runtime import Runtime, open_runtime
+from psa_erp_assets.settings import Settings, load_settings
+
+_STEPS = 12
+_HINTS_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What the demo ends with. Minutes, counts, and amounts as text by entity and currency."""
+
+    seconds: float
+    approved_minutes: int
+    billed_minutes: int
+    non_billable_minutes: int
+    held_minutes: int
+    pending_minutes: int
+    postings: int
+    erp_documents_read_back: int
+    duplicates: int
+    unexplained_differences: int
+    postings_of_a_second_sync: int
+    open_exceptions: Mapping[str, int]
+    open_exceptions_by_code: Mapping[str, int]
+    amounts: Sequence[Mapping[str, str | int]]
+
+
+def run(environ: Mapping[str, str], *, kind: Kind, as_json: bool) -> Summary:
+    """Play the demo from nothing and write `demo/summary.json` in the home. Raises what its parts raise."""
+    began = time.monotonic()
+    settings = load_settings(environ)
+    reset(settings)
+    with progress() as bar:
+        steps = _Steps(bar)
+        with running_world(environ, steps.say, kind=kind) as world, running_console(subscribe(world, environ)):
+            settings = load_settings(environ)
+            with open_runtime(settings) as runtime, Runs(settings) as runs:
+                summary, results = _play(world, runtime, runs, steps, began)
+    path = settings.home / "demo" / "summary.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        stdout.print_json(data=asdict(summary))
+    else:
+        _print(summary, results, settings, path)
+    return summary
+
+
+def _play(
+    world: World, runtime: Runtime, runs: Runs, steps: "_Steps", began: float
+) -> tuple[Summary, Sequence[Reconciliation]]:
+    with steps.step("master data from CRM, HR, PSA and ERP"):
+        runs.master_data()
+    with steps.step("approved time from the PSA"):
+        runs.time_entries()
+    partitions = sync.all_partitions(runtime)
+    with steps.step("draft invoice lines and cost transactions", of=len(partitions)) as advance:
+        for partition in partitions:
+            runs.post(partition)
+            advance()
+    months = sorted({month for _, month in partitions})
+    with steps.step(f"finance invoices {months[0]}, posts, and receives payments"):
+        _invoice(world, runtime, [p for p in partitions if p[1] == months[0]])
+    with steps.step("late changes: edits, deletions and a new rate"):
+        _change_minds(world, runtime)
+    with steps.step("corrections: withdrawals, credits and rebilling"):
+        runs.master_data()
+        runs.time_entries()
+        for partition in sync.touched_partitions(runtime):
+            runs.post(partition)
+    with steps.step("a second sync, which must change nothing"):
+        before = _postings(runtime)
+        for partition in partitions:
+            sync.sync_partition(runtime, partition, created_by="psa-erp demo")
+        second = _postings(runtime) - before
+    with steps.step("reading the ERP back and reconciling", of=len(partitions)) as advance:
+        for partition in partitions:
+            runs.reconcile(partition)
+            advance()
+    with steps.step("the reporting store"):
+        runs.report()
+    read = [read_back(runtime, partition) for partition in partitions]
+    results = [reconcile(runtime, partition) for partition in partitions]
+    with runtime.engine.connect() as connection:
+        groups = exception_items.group_exceptions(connection, runtime.settings.tenant)
+    by_class: Counter[str] = Counter()
+    for group in groups:
+        by_class[group.fault_class] += group.items
+    minutes = [r.minutes for r in results]
+    summary = Summary(
+        seconds=round(time.monotonic() - began, 1),
+        **_sum(minutes),
+        postings=_postings(runtime),
+        erp_documents_read_back=sum(len(r.billing_lines) + len(r.cost_transactions) for r in read),
+        duplicates=_duplicates(read),
+        unexplained_differences=sum(not row.explained for r in results for row in r.rows),
+        postings_of_a_second_sync=second,
+        open_exceptions=dict(by_class),
+        open_exceptions_by_code={g.code: g.items for g in groups},
+        amounts=_amounts(read),
+    )
+    return summary, results
+
+
+def _invoice(world: World, runtime: Runtime, partitions: Sequence[Partition]) -> None:
+    """Finance puts the month's lines on invoices, posts them and the cost entries, and books the first payments."""
+    for partition in partitions:
+        read = read_back(runtime, partition)
+        drafts = [d.document for d in read.billing_lines if d.document.document is None]
+        if not drafts:
+            continue
+        company, on = drafts[0].erp_company, ServiceMonth.parse(partition[1]).last_day
+        invoices = world.finance.invoice_lines(company, on=on, line_ids=[d.erp_id for d in drafts])
+        world.finance.post_invoices(company, invoices)
+        world.finance.post_moves(company, [d.document.erp_id for d in read.cost_transactions if not d.document.posted])
+        for invoice in invoices[::3]:
+            world.finance.register_payment(company, invoice, on=on + dt.timedelta(days=30))
+
+
+def _change_minds(world: World, runtime: Runtime) -> None:
+    """Consultants edit and delete approved time, and a project's rate goes up; webhooks announce what they can."""
+    changed = [*world.people.play_edits_after_approval(), *world.people.play_deletions_after_approval()]
+    project = next(p for p in world.company.projects if p.in_erp and p.billable and p.rate is not None)
+    assert project.rate is not None
+    world.people.set_project_rate(project.psa_id, int(project.rate * 100) + 500)
+    deadline = time.monotonic() + _HINTS_SECONDS
+    while time.monotonic() < deadline:
+        with runtime.engine.connect() as connection:
+            found = statuses.status(connection, runtime.settings.tenant)
+        if not found.deliveries_pending and found.entries_dirty >= len(changed):
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"the console did not handle the webhooks of {len(changed)} changes in {_HINTS_SECONDS:.0f} s")
+
+
+def _postings(runtime: Runtime) -> int:
+    with runtime.engine.connect() as connection:
+        return sum(p.postings for p in statuses.status(connection, runtime.settings.tenant).postings)
+
+
+def _sum(minutes: Sequence[Minutes]) -> dict[str, int]:
+    return {
+        f"{name}_minutes": sum(getattr(m, name) for m in minutes)
+        for name in ("approved", "billed", "non_billable", "held", "pending")
+    }
+
+
+def _duplicates(read: Sequence[ReadBackResult]) -> int:
+    keys = Counter(d.key for r in read for d in (*r.billing_lines, *r.cost_transactions) if d.key is not None)
+    return sum(keys.values()) - len(keys)
+
+
+def _amounts(read: Sequence[ReadBackResult]) -> list[Mapping[str, str | int]]:
+    """Net billed by entity, month and currency, as the ERP has it: all lines, and those on posted invoices."""
+    totals: dict[tuple[str, str, str], list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
+    worked: Counter[tuple[str, str, str]] = Counter()
+    for result in read:
+        for booked in result.billing_lines:
+            money = booked.document.amount
+            row = (*result.partition, money.currency)
+            totals[row][0] += money.amount
+            totals[row][1] += money.amount if booked.document.posted else Decimal(0)
+            worked[row] += booked.document.minutes
+    return [
+        {
+            "legal_entity": entity,
+            "service_month": month,
+            "currency": currency,
+            "minutes": worked[entity, month, currency],
+            "billed": str(billed),
+            "invoiced": str(invoiced),
+        }
+        for (entity, month, currency), (billed, invoiced) in sorted(totals.items())
+    ]
+
+
+class _Steps:
+    """The progress bars of the demo: one for all, one for the step at hand."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._all = bar.add_task("starting", total=_STEPS)
+
+    def say(self, what: str) -> None:
+        """The next step begins."""
+        self._bar.update(self._all, description=what)
+        self._bar.advance(self._all)
+
+    @contextmanager
+    def step(self, what: str, of: int | None = None) -> Iterator[Any]:
+        """A step, with a bar of its own where it has parts."""
+        self.say(what)
+        if of is None:
+            yield lambda: None
+            return
+        own = self._bar.add_task(f"  {what}", total=of)
+        yield lambda: self._bar.advance(own)
+        self._bar.remove_task(own)
+
+
+def _print(summary: Summary, results: Sequence[Reconciliation], settings: Settings, path: Path) -> None:
+    stdout.print()
+    print_table(
+        "Billed, as the ERP has it",
+        ("entity", "month", "currency", "hours", "net billed", "of it on posted invoices"),
+        [
+            (a["legal_entity"], a["service_month"], a["currency"], hours(int(a["minutes"])), Decimal(a["billed"]),
+             Decimal(a["invoiced"]))
+            for a in summary.amounts
+        ],
+        empty="nothing",
+    )  # fmt: skip
+    parts = ("approved", "billed", "non_billable", "held", "pending")
+    print_table(
+        "Approved hours",
+        parts,
+        [tuple(hours(getattr(summary, f"{part}_minutes")) for part in parts)],
+        empty="none",
+    )
+    differences = Counter(row.difference.value for result in results for row in result.rows)
+    print_table("Reconciliation", ("difference", "entries"), sorted(differences.items()), empty="no time")
+    with open_runtime(settings) as runtime, runtime.engine.connect() as connection:
+        groups = exception_items.group_exceptions(connection, settings.tenant)
+    print_table(
+        "Open exceptions",
+        ("class", "code", "items", "hours", "next step"),
+        [(g.fault_class, g.code, g.items, hours(g.minutes), g.next_step) for g in groups],
+        empty="none",
+    )
+    stdout.print(
+        f"[bold]{summary.postings:,}[/bold] postings, {summary.erp_documents_read_back:,} documents read back from the"
+        f" ERP, [bold]{summary.duplicates}[/bold] duplicates, [bold]{summary.unexplained_differences}[/bold]"
+        f" unexplained differences; a second sync posted {summary.postings_of_a_second_sync}."
+        f" {summary.seconds:.0f} seconds. Summary: {path}"
+    )
+    stdout.print(
+        "\nGo on with\n"
+        f"  make up                              Dagster on {settings.dagster_url}, console on {settings.console_url}\n"
+        "  .venv/bin/psa-erp status             where everything stands\n"
+        "  .venv/bin/psa-erp exceptions         what waits for somebody, and for whom\n"
+        f"  duckdb {settings.home / 'reporting.duckdb'}   the reporting store",
+        highlight=False,
+    )

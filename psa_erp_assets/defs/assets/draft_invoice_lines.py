@@ -1,0 +1,78 @@
+"""Group draft_invoice_lines: the plan of a partition, and the billing lines that it puts into the ERP."""
+
+import dagster as dg
+
+from psa_erp_assets.defs import policies, presenting
+from psa_erp_assets.defs.assets import posting
+from psa_erp_assets.defs.catalog import Catalog
+from psa_erp_assets.defs.partitions import partitions_of
+from psa_erp_assets.defs.resources import runtime_of
+from psa_erp_assets.domain.effects import EffectType
+
+
+@policies.partitioned_asset(
+    group_name=policies.DRAFT_INVOICE_LINES,
+    description="The difference between the effects that should exist in the ERP and those that do: what to create, "
+    "take back or hold, and why. Making it again from the same facts gives an empty plan. Applied as soon as it is "
+    "made; nothing has been sent yet.",
+    deps=["approved_time"],
+    kinds={"postgres"},
+    code_version="1",
+)
+def posting_plan(context: dg.AssetExecutionContext) -> None:
+    from psa_erp_assets.services import sync  # noqa: PLC0415 - services are imported by runs alone
+
+    runtime, limit = runtime_of(context), posting.contracts_of(context)
+    for key, partition in partitions_of(context):
+        contracts = posting.with_late_changes(context, partition, limit)
+        plan = sync.plan_and_apply(
+            runtime, partition, created_by=posting.created_by(context), contracts=contracts
+        )
+        context.add_asset_metadata(presenting.plan(plan), partition_key=key)
+
+
+@policies.partitioned_asset(
+    group_name=policies.DRAFT_INVOICE_LINES,
+    description="Draft customer invoice lines in the ERP, one for each approved billable entry, each sent at most "
+    "once and read back. Finance puts them on invoices; the sync never posts an invoice.",
+    deps=["posting_plan"],
+    kinds={"tryton", "postgres"},
+    code_version="1",
+    pool=policies.POSTING_POOL,
+)
+def draft_invoice_lines(context: dg.AssetExecutionContext) -> None:
+    posting.settle(context, EffectType.BILLING_LINE)
+
+
+def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
+    """The plan, the lines, and the ledger of everything that was sent."""
+
+    @policies.partitioned_asset(
+        group_name=policies.DRAFT_INVOICE_LINES,
+        description="The ledger of effects in the lake: each posting with its key, its state and its id in the ERP. "
+        "It is what replays and audits start from.",
+        deps=["draft_invoice_lines", "cost_transactions"],
+        kinds={"postgres", "ducklake", "pandas"},
+        code_version="1",
+        metadata={"dagster/column_schema": catalog.column_schema("postings")},
+    )
+    def posting_ledger(context: dg.AssetExecutionContext) -> None:
+        from psa_erp_assets.contracts.lake_tables import POSTINGS  # noqa: PLC0415
+        from psa_erp_assets.services import frames  # noqa: PLC0415
+
+        runtime = runtime_of(context)
+        for key, partition in partitions_of(context):
+            frame = frames.postings(runtime, partition)
+            keys = {"legal_entity": partition[0], "service_month": partition[1]}
+            result = runtime.lake.replace_partition(POSTINGS, frame, keys)
+            states = frame.groupby(["effect_type", "state"]).size().reset_index(name="postings")
+            context.add_asset_metadata(
+                {
+                    **presenting.written(result, "postings"),
+                    "states": presenting.rows_table(states),
+                    **presenting.amounts_of(frame, "amount", "currency"),
+                },
+                partition_key=key,
+            )
+
+    return [posting_plan, draft_invoice_lines, posting_ledger]

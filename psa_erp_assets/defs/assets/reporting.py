@@ -1,0 +1,107 @@
+"""Group reporting: the SQL models, the file that analysts open, and the lake's upkeep."""
+
+from typing import Any
+
+import dagster as dg
+
+from psa_erp_assets.defs import policies, presenting
+from psa_erp_assets.defs.catalog import Catalog, ModelDoc
+from psa_erp_assets.defs.resources import runtime_of
+
+# Assets whose name says more than that of the table that they write.
+_WRITER_OF = {"postings": "posting_ledger", "reconciliation": "three_way_reconciliation"}
+
+
+def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
+    """One asset a model, the reporting file, and maintenance."""
+    return [*(_model(doc, catalog) for doc in catalog.models.values()), _reporting_store(catalog), lake_maintenance]
+
+
+def _model(doc: ModelDoc, catalog: Catalog) -> dg.AssetsDefinition:
+    @policies.asset(
+        name=doc.name,
+        group_name=policies.REPORTING,
+        description=f"{doc.description}\n\nGrain: {', '.join(doc.grain)}.",
+        deps=[_writer(name) for name in doc.inputs],
+        kinds={"sql", "ducklake"},
+        tags={"layer": doc.layer},
+        code_version=doc.version,
+        metadata={"dagster/column_schema": catalog.column_schema(doc.name), "dagster/column_lineage": _lineage(doc)},
+        check_specs=[dg.AssetCheckSpec(name, asset=doc.name, description=f"Test of {doc.name}.") for name in doc.tests],
+    )
+    def sql_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from psa_erp_assets.services import reporting  # noqa: PLC0415 - services are imported by runs alone
+
+        built = reporting.build(runtime_of(context).lake, doc.name)
+        return dg.MaterializeResult(
+            metadata={"dagster/row_count": built.rows, "dagster/table_name": f"lake.{doc.name}"},
+            check_results=[
+                dg.AssetCheckResult(
+                    passed=test.passed,
+                    check_name=test.name,
+                    metadata={"failing_rows": test.failures, "rows": presenting.rows_table(test.sample)},
+                )
+                for test in built.tests
+            ],
+        )
+
+    return sql_model
+
+
+def _reporting_store(catalog: Catalog) -> dg.AssetsDefinition:
+    @policies.asset(
+        group_name=policies.REPORTING,
+        description="The file `reporting.duckdb`, an ordinary DuckDB file with every staging table and mart as of one "
+        "snapshot of the lake. It is put in place by a rename, so that nobody reads half of it and no writer locks it.",
+        deps=list(catalog.models),
+        kinds={"duckdb"},
+        code_version="1",
+    )
+    def reporting_store(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from psa_erp_assets.services import reporting  # noqa: PLC0415
+
+        runtime = runtime_of(context)
+        published = reporting.publish(runtime)
+        return dg.MaterializeResult(
+            metadata={
+                "tables": presenting.markdown_table(["table", "rows"], sorted(published.rows.items())),
+                "lake_snapshot": published.lake_snapshot,
+                "size_bytes": published.size_bytes,
+                "path": dg.MetadataValue.path(published.path),
+            }
+        )
+
+    return reporting_store
+
+
+@policies.asset(
+    group_name=policies.REPORTING,
+    description="Upkeep of the lake: moves small commits into files, merges small files, and forgets states that are "
+    "older than 400 days. Safe beside readers and writers.",
+    deps=[],
+    kinds={"ducklake"},
+    code_version="1",
+)
+def lake_maintenance(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    done = runtime_of(context).lake.maintain()
+    return dg.MaterializeResult(
+        metadata={
+            "rows_flushed": done.rows_flushed,
+            "files_merged": done.files_merged,
+            "snapshots_expired": done.snapshots_expired,
+            "files_removed": done.files_removed,
+        }
+    )
+
+
+def _writer(table: str) -> str:
+    return _WRITER_OF.get(table, table)
+
+
+def _lineage(doc: ModelDoc) -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(asset_key=_writer(name), column_name=of) for name, of in sources]
+            for column, sources in doc.lineage.items()
+        }
+    )

@@ -1,0 +1,114 @@
+"""How results are shown in Dagster: rows and amounts as metadata, tables as Markdown, links to the console."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import dagster as dg
+
+from psa_erp_assets.domain.faults import FAULTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from psa_erp_assets.adapters.lake import Written
+    from psa_erp_assets.services.planning import Plan
+    from psa_erp_assets.services.posting_policy import EngineReport
+
+MOST_ROWS = 20
+_LONGEST_CELL = 160
+
+Metadata = dict[str, Any]
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MarkdownMetadataValue:
+    """A Markdown table; a cell cannot break out of it, whatever a source system wrote."""
+    lines = [" | ".join(headings), " | ".join("---" for _ in headings)]
+    lines += [" | ".join(_cell(value) for value in row) for row in rows]
+    return dg.MetadataValue.md("\n".join(f"| {line} |" for line in lines))
+
+
+def rows_table(frame: "pd.DataFrame") -> dg.MarkdownMetadataValue:
+    """The first rows of a frame."""
+    return markdown_table([str(c) for c in frame.columns], frame.head(MOST_ROWS).itertuples(index=False, name=None))
+
+
+def amounts_table(totals: Mapping[tuple[str, ...], Decimal], headings: Sequence[str]) -> dg.MarkdownMetadataValue:
+    """Amounts by whatever `headings` name, the last of them the currency. Currencies are never added up."""
+    rows = [(*key, f"{amount:,.2f}") for key, amount in sorted(totals.items())]
+    return markdown_table([*headings, "amount"], rows)
+
+
+def written(result: "Written", table: str) -> Metadata:
+    """What a write left in a lake table."""
+    return {
+        "dagster/row_count": result.rows,
+        "dagster/table_name": f"lake.{table}",
+        "changed": result.changed,
+    }
+
+
+def amounts_of(frame: "pd.DataFrame", amount: str, currency: str) -> Metadata:
+    """Totals of a money column by currency."""
+    totals: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
+    for value, code in zip(frame[amount], frame[currency], strict=True):
+        if value is not None and code is not None:
+            totals[(code,)] += value
+    return {f"{amount}_by_currency": amounts_table(totals, ["currency"])}
+
+
+def plan(made: "Plan") -> Metadata:
+    """What a plan does, by action, and why entries are held."""
+    holds: dict[str, int] = defaultdict(int)
+    held_minutes: dict[str, int] = defaultdict(int)
+    for decision in made.decisions:
+        for code in {hold.code for hold in decision.holds}:
+            holds[code] += 1
+            held_minutes[code] += decision.minutes
+    actions = [(action, kind, count) for (action, kind), count in sorted(made.actions().items())]
+    return {
+        "plan": made.id,
+        "entries": len(made.decisions),
+        "minutes": sum(decision.minutes for decision in made.decisions),
+        "contracts": "all" if made.contracts is None else ", ".join(c or "none" for c in made.contracts) or "none",
+        "actions": markdown_table(["action", "effect", "items"], actions),
+        "amounts": amounts_table(made.amounts(), ["action", "effect", "currency"]),
+        "held": markdown_table(
+            ["why", "entries", "minutes", "next step"],
+            [(code, count, held_minutes[code], FAULTS[code].next_step) for code, count in sorted(holds.items())],
+        ),
+        "held_entries": sum(bool(decision.holds) for decision in made.decisions),
+    }
+
+
+def engine(reports: Sequence["EngineReport"]) -> Metadata:
+    """What the posting engine did and what it left."""
+    events: dict[str, int] = defaultdict(int)
+    for report in reports:
+        for event, count in report.events.items():
+            events[event.value] += count
+    last = reports[-1]
+    return {
+        "events": markdown_table(["event", "postings"], sorted((e, n) for e, n in events.items() if n)),
+        "states": markdown_table(["state", "postings"], sorted((s.value, n) for s, n in last.states.items())),
+        "requests": sum(report.requests for report in reports),
+        "look_ups": sum(report.look_ups for report in reports),
+        "under_way": last.under_way,
+        "waiting_for_a_person": last.waiting_for_human,
+        "paused": ", ".join(f"{company}: {why}" for company, why in sorted(last.paused.items())) or "nothing",
+    }
+
+
+def console_link(console_url: str, path: str, **query: str) -> dg.UrlMetadataValue:
+    """A page of the console."""
+    return dg.MetadataValue.url(f"{console_url}{path}" + (f"?{urlencode(query)}" if query else ""))
+
+
+def _cell(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
+    text = " ".join(text.split())
+    if len(text) > _LONGEST_CELL:
+        text = text[: _LONGEST_CELL - 1] + "…"
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

@@ -1,0 +1,1 @@
+"""A Tryton module: an external reference, unique per company, on invoice lines and journal entries."""
