@@ -23,6 +23,7 @@ from typing import Any, Literal, Self, TypeVar, cast
 
 import duckdb
 import pandas as pd
+import psycopg
 import pyarrow as pa
 import tenacity
 
@@ -37,8 +38,9 @@ KEEP_SNAPSHOTS = dt.timedelta(days=400)
 _KEEP_REPLACED_FILES = dt.timedelta(days=1)
 _RETRY_SECONDS = 120.0
 _EXTENSIONS = ("ducklake", "postgres_scanner")
-# First half of the advisory locks' ids; the second is the table's checksum, 0 for the catalog as a whole.
-_LOCKS = 0x1A4E
+# First half of the advisory locks' ids: one kind for writers of a table, with the checksum of its name as second half,
+# one for whoever attaches. A writer attaches while it holds the first, so the two must never be the same lock.
+_WRITING, _ATTACHING = 0x1A4E, 0x1A4F
 
 AsOf = int | dt.datetime
 _T = TypeVar("_T")
@@ -260,7 +262,7 @@ class Lake:
             wait=tenacity.wait_random_exponential(multiplier=0.02, max=2),
             reraise=True,
         )
-        with contextlib.nullcontext() if queue is None else self._locked(zlib.crc32(queue.encode())):
+        with contextlib.nullcontext() if queue is None else self._locked(_WRITING, zlib.crc32(queue.encode())):
             return cast("_T", retrying(self._attempt, work, incoming))
 
     def _attempt(self, work: Callable[[duckdb.DuckDBPyConnection], _T], incoming: pa.Table | None) -> _T:
@@ -278,11 +280,15 @@ class Lake:
             raise
 
     @contextlib.contextmanager
-    def _locked(self, number: int) -> Iterator[None]:
+    def _locked(self, kind: int, number: int) -> Iterator[None]:
         """Hold an advisory lock of the catalog's database; the server lets it go when this process dies."""
+        signed = number - (number >> 31 << 32)
         with contextlib.closing(postgres.connect(self._catalog, self._catalog.maintenance_database)) as connection:
             connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{_RETRY_SECONDS:.0f}s",))
-            connection.execute("SELECT pg_advisory_lock(%s, %s)", (_LOCKS, number - (number >> 31 << 32)))
+            try:
+                connection.execute("SELECT pg_advisory_lock(%s, %s)", (kind, signed))
+            except psycopg.errors.LockNotAvailable:
+                raise LakeError(f"another process has been writing for more than {_RETRY_SECONDS:.0f} s") from None
             yield
 
     def _open(self, as_of: AsOf | None) -> duckdb.DuckDBPyConnection:
@@ -316,7 +322,7 @@ class Lake:
                 {"options": options, "data_path": self._data_path},
             )
             # The first to attach creates the catalog's tables, and two cannot do so at once.
-            with self._locked(0):
+            with self._locked(_ATTACHING, 0):
                 connection.execute(f"ATTACH 'ducklake:lake' AS lake ({_attach_options(as_of)})")
             connection.execute("USE lake")
         except duckdb.Error:

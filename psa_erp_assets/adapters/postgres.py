@@ -120,8 +120,12 @@ class ServerInfo:
         return self._url("postgresql+psycopg", database)
 
     def url(self, database: str) -> str:
-        """A plain `postgresql://` URL with its password: for psycopg, psycopg2 and dagster-postgres."""
+        """A plain `postgresql://` URL with its password: for psycopg and psycopg2."""
         return self._url("postgresql", database).render_as_string(hide_password=False)
+
+    def dagster_url(self, database: str) -> str:
+        """For dagster-postgres, whose statements need psycopg2; SQLAlchemy takes psycopg 3 for a plain URL."""
+        return self._url("postgresql+psycopg2", database).render_as_string(hide_password=False)
 
     def trytond_uri(self) -> str:
         """For trytond's `[database] uri`, which names no database."""

@@ -1,4 +1,7 @@
-"""The commands of `psa-erp`. Each calls one service and prints what it answers."""
+"""The commands of `psa-erp`. Each calls one service and prints what it answers.
+
+Commands that start servers import them when they are called, so that `status` does not wait for Dagster to load.
+"""
 
 import os
 import signal
@@ -11,8 +14,6 @@ import typer
 
 from psa_erp_assets.adapters.store.time_entries import Partition
 from psa_erp_assets.cli import render
-from psa_erp_assets.cli.bench import run as run_bench
-from psa_erp_assets.cli.demo import run as run_demo
 from psa_erp_assets.cli.output import (
     emit,
     explained,
@@ -25,9 +26,6 @@ from psa_erp_assets.cli.output import (
     stderr,
     stdout,
 )
-from psa_erp_assets.cli.serving import console_app, port_of
-from psa_erp_assets.cli.up import running_stack, watch
-from psa_erp_assets.console.app import serve as serve_console
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.faults import FAULTS
 from psa_erp_assets.sandbox.tryton.build import Kind
@@ -228,13 +226,17 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Play two service months of a consulting firm against a real ERP, from nothing."""
+    from psa_erp_assets.cli import demo as story
+
     with explained():
-        run_demo(os.environ, kind=erp, as_json=as_json)
+        story.run(os.environ, kind=erp, as_json=as_json)
 
 
 @app.command()
 def up() -> None:
     """Start everything for work and keep it running until Ctrl-C: Dagster, the console, and the demo's servers."""
+    from psa_erp_assets.cli.up import running_stack, watch
+
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -248,13 +250,18 @@ def up() -> None:
 @app.command()
 def bench() -> None:
     """Measure what matters on this machine, in a home of its own, and write bench/results.json."""
+    from psa_erp_assets.cli import bench as benchmarks
+
     with explained():
-        run_bench(os.environ)
+        benchmarks.run(os.environ)
 
 
 @app.command()
 def serve() -> None:
     """Start the console alone: webhooks in, pages and API out. Behind it the stores, nothing else."""
+    from psa_erp_assets.cli.serving import console_app, port_of
+    from psa_erp_assets.console.app import serve as serve_console
+
     with explained():
         settings = load_settings()
         with open_prepared(settings) as runtime:

@@ -20,7 +20,9 @@ from rich.progress import Progress
 from psa_erp_assets.adapters.store.time_entries import Partition
 from psa_erp_assets.cli.output import hours, print_table, progress, stdout
 from psa_erp_assets.cli.serving import running_console
-from psa_erp_assets.defs.runs import Runs
+from psa_erp_assets.definitions import build_defs
+from psa_erp_assets.defs.home import prepare_dagster_home
+from psa_erp_assets.defs.runs import Runs, recorded_runs
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.sandbox.tryton.build import Kind
 from psa_erp_assets.sandbox.world import World, reset, running_world, subscribe
@@ -28,10 +30,10 @@ from psa_erp_assets.services import exception_items, sync
 from psa_erp_assets.services import status as statuses
 from psa_erp_assets.services.read_back import ReadBackResult, read_back
 from psa_erp_assets.services.reconciliation import Minutes, Reconciliation, reconcile
-from psa_erp_assets.services.runtime import Runtime, open_runtime
+from psa_erp_assets.services.runtime import DAGSTER_DATABASE, Runtime, open_runtime
 from psa_erp_assets.settings import Settings, load_settings
 
-_STEPS = 12
+_STEPS = 11
 _HINTS_SECONDS = 60.0
 
 
@@ -64,7 +66,8 @@ def run(environ: Mapping[str, str], *, kind: Kind, as_json: bool) -> Summary:
         steps = _Steps(bar)
         with running_world(environ, steps.say, kind=kind) as world, running_console(subscribe(world, environ)):
             settings = load_settings(environ)
-            with open_runtime(settings) as runtime, Runs(settings) as runs:
+            _, variables = prepare_dagster_home(settings.home / "dagster", world.server.dagster_url(DAGSTER_DATABASE))
+            with open_runtime(settings) as runtime, recorded_runs(build_defs(settings), variables) as runs:
                 summary, results = _play(world, runtime, runs, steps, began)
     path = settings.home / "demo" / "summary.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,36 +82,28 @@ def run(environ: Mapping[str, str], *, kind: Kind, as_json: bool) -> Summary:
 def _play(
     world: World, runtime: Runtime, runs: Runs, steps: "_Steps", began: float
 ) -> tuple[Summary, Sequence[Reconciliation]]:
-    with steps.step("master data from CRM, HR, PSA and ERP"):
-        runs.master_data()
-    with steps.step("approved time from the PSA"):
-        runs.time_entries()
+    with steps.step("reading CRM, HR, PSA and ERP"):
+        runs.run("extraction")
     partitions = sync.all_partitions(runtime)
-    with steps.step("draft invoice lines and cost transactions", of=len(partitions)) as advance:
-        for partition in partitions:
-            runs.post(partition)
+    with steps.step("posting draft lines and costs", of=len(partitions)) as advance:
+        for _ in runs.run_all("month_sync", partitions):
             advance()
-    months = sorted({month for _, month in partitions})
-    with steps.step(f"finance invoices {months[0]}, posts, and receives payments"):
-        _invoice(world, runtime, [p for p in partitions if p[1] == months[0]])
-    with steps.step("late changes: edits, deletions and a new rate"):
+    first_month = min(month for _, month in partitions)
+    with steps.step(f"finance invoices {first_month}"):
+        _invoice(world, runtime, [p for p in partitions if p[1] == first_month])
+    with steps.step("late edits, deletions, a new rate"):
         _change_minds(world, runtime)
-    with steps.step("corrections: withdrawals, credits and rebilling"):
-        runs.master_data()
-        runs.time_entries()
+    with steps.step("withdrawing, crediting, rebilling"):
+        runs.run("extraction")
         for partition in sync.touched_partitions(runtime):
-            runs.post(partition)
-    with steps.step("a second sync, which must change nothing"):
-        before = _postings(runtime)
-        for partition in partitions:
-            sync.sync_partition(runtime, partition, created_by="psa-erp demo")
-        second = _postings(runtime) - before
-    with steps.step("reading the ERP back and reconciling", of=len(partitions)) as advance:
-        for partition in partitions:
-            runs.reconcile(partition)
+            runs.run("near_real_time", partition)
+    before = _postings(runtime)
+    with steps.step("syncing again, which changes nothing", of=len(partitions)) as advance:
+        for _ in runs.run_all("month_sync", partitions):
             advance()
-    with steps.step("the reporting store"):
-        runs.report()
+    second = _postings(runtime) - before
+    with steps.step("building the reporting store"):
+        runs.run("reporting")
     read = [read_back(runtime, partition) for partition in partitions]
     results = [reconcile(runtime, partition) for partition in partitions]
     with runtime.engine.connect() as connection:

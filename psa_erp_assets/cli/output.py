@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy.exc import OperationalError
 
 from psa_erp_assets.adapters.connectors.tryton.rpc import TrytonError
@@ -56,7 +57,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         numeric = bool(kinds) and all(isinstance(v, int | Decimal) and not isinstance(v, bool) for v in kinds[index])
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
-        table.add_row(*row)
+        # Text, so that a key in brackets is not taken for markup.
+        table.add_row(*map(Text, row))
     stdout.print(table)
 
 

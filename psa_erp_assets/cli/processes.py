@@ -39,7 +39,7 @@ class Watched:
 @contextmanager
 def running_dagster(settings: Settings, home: Path, environ: Mapping[str, str]) -> Iterator[list[Watched]]:
     """Dagster's web server and daemon, until the end of the block. Raises ProcessError."""
-    variables = {**os.environ, **environ, "DAGSTER_HOME": str(home)}
+    variables = {**os.environ, **environ}
     port = str(port_of(settings.dagster_url))
     workspace = str(REPOSITORY / "workspace.yaml")
     commands = {

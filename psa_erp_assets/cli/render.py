@@ -184,7 +184,8 @@ def _timeline(found: Trace) -> Iterator[tuple[dt.datetime, str, str]]:
 
 
 def _event_text(story: PostingStory, event: str, state: str) -> str:
-    return f"{event} → {state}  [{story.key[:8]}] {story.amount:,} {story.currency}"
+    what = state if event == state else f"{event} → {state}"
+    return f"{what} [{story.key[:8]}] {story.amount:,} {story.currency}"
 
 
 def _by_difference(result: Reconciliation) -> dict[tuple[str, str], tuple[int, int, Decimal]]:

@@ -29,7 +29,7 @@ def running_stack(environ: Mapping[str, str]) -> Iterator[tuple[Settings, list[W
         _say("starting the console")
         stack.enter_context(running_console(settings))
         _say("starting Dagster")
-        home, variables = prepare_dagster_home(settings.home / "dagster", server.url(DAGSTER_DATABASE))
+        home, variables = prepare_dagster_home(settings.home / "dagster", server.dagster_url(DAGSTER_DATABASE))
         yield settings, stack.enter_context(running_dagster(settings, home, {**environ, **variables}))
 
 

@@ -1,6 +1,6 @@
-"""What the definitions know of lake tables and SQL models: names, columns, lineage, tests. Kept in a small file.
+"""What the definitions know of lake tables, contracts and SQL models: names, columns, lineage, tests. Kept in a file.
 
-Reading the models takes their parser, DuckDB and three seconds, and every run's process loads the definitions anew.
+To read them takes pandera, DuckDB, a SQL parser and some seconds, and every run's process loads the definitions anew.
 So what they come to is kept under the checksum of all that it is made of, and a run reads just that file.
 """
 
@@ -18,8 +18,14 @@ import dagster as dg
 
 from psa_erp_assets.settings import REPOSITORY, SQL_MODELS
 
-_TABLES_MODULE = REPOSITORY / "psa_erp_assets" / "contracts" / "lake_tables.py"
-_READER_MODULE = REPOSITORY / "psa_erp_assets" / "adapters" / "sql_models.py"
+_PACKAGE = REPOSITORY / "psa_erp_assets"
+# Assets whose name says more than that of the table that they write.
+_WRITER_OF = {"postings": "posting_ledger", "reconciliation": "three_way_reconciliation"}
+
+
+def writer_of(name: str) -> str:
+    """The asset that writes a lake table or is a model."""
+    return _WRITER_OF.get(name, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +64,30 @@ class ModelDoc:
     version: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractDoc:
+    """A contract on a lake table's rows. `expected_dirt` says that people break it and people mend it."""
+
+    name: str
+    description: str
+    table: str
+    expected_dirt: bool
+
+
 @dataclass(frozen=True)
 class Catalog:
-    """All tables and models, by name; the models in an order in which each comes after its inputs."""
+    """Tables and models by name, the models in an order in which each comes after its inputs; and all contracts."""
 
     tables: Mapping[str, TableDoc]
     models: Mapping[str, ModelDoc]
+    contracts: tuple[ContractDoc, ...]
 
     @cached_property
     def columns(self) -> Mapping[str, tuple[ColumnDoc, ...]]:
         """The columns of every table and model."""
-        return {name: doc.columns for name, doc in (*self.tables.items(), *self.models.items())}
+        return {name: doc.columns for name, doc in self.tables.items()} | {
+            name: doc.columns for name, doc in self.models.items()
+        }
 
     def column_schema(self, name: str) -> dg.TableSchema:
         """The columns of a table or model as Dagster shows them."""
@@ -93,7 +112,8 @@ def load_catalog(cache: Path, models: Path = SQL_MODELS) -> Catalog:
 
 
 def _read(folder: Path) -> Catalog:
-    from psa_erp_assets.adapters.sql_models import load_models  # noqa: PLC0415 - three seconds; see the module's text
+    from psa_erp_assets.adapters.sql_models import load_models  # noqa: PLC0415 - seconds; see the module's text
+    from psa_erp_assets.contracts.boundaries import BOUNDARIES  # noqa: PLC0415
     from psa_erp_assets.contracts.lake_tables import LAKE_TABLES  # noqa: PLC0415
 
     tables = {
@@ -120,13 +140,17 @@ def _read(folder: Path) -> Catalog:
         )
         for model in load_models(folder, LAKE_TABLES.values())
     }
-    return Catalog(tables, models)
+    contracts = tuple(
+        ContractDoc(name=c.name, description=c.description, table=c.table.name, expected_dirt=c.expected_dirt)
+        for c in BOUNDARIES
+    )
+    return Catalog(tables, models, contracts)
 
 
 def _checksum(folder: Path) -> str:
     digest = hashlib.sha256()
-    sources = [Path(__file__), _TABLES_MODULE, _READER_MODULE, *sorted(folder.rglob("*.sql")), *folder.rglob("*.yaml")]
-    for path in sorted(sources):
+    code = [Path(__file__), _PACKAGE / "adapters" / "sql_models.py", *(_PACKAGE / "contracts").glob("*.py")]
+    for path in sorted([*code, *folder.rglob("*.sql"), *folder.rglob("*.yaml")]):
         content = path.read_bytes()
         digest.update(f"{path.name}:{len(content)}:".encode())
         digest.update(content)
@@ -137,6 +161,7 @@ def _keep(catalog: Catalog, kept: Path) -> None:
     body = {
         "tables": [asdict(table) for table in catalog.tables.values()],
         "models": [asdict(model) for model in catalog.models.values()],
+        "contracts": [asdict(contract) for contract in catalog.contracts],
     }
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +191,8 @@ def _from_body(body: Any) -> Catalog:
         )
         for row in body["models"]
     ]
-    return Catalog({t.name: t for t in tables}, {m.name: m for m in models})
+    contracts = tuple(ContractDoc(**row) for row in body["contracts"])
+    return Catalog({t.name: t for t in tables}, {m.name: m for m in models}, contracts)
 
 
 def _columns(row: Any) -> tuple[ColumnDoc, ...]:

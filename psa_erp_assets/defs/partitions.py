@@ -4,7 +4,7 @@ Legal entities come and go with the settings, so they are dynamic; the asset `le
 reach a year ahead, because work may be recorded for a date to come.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
@@ -33,10 +33,9 @@ def partition_of(key: str) -> Partition:
     return entity, str(ServiceMonth.parse(month))
 
 
-def partitions_of(context: dg.AssetExecutionContext) -> Iterator[tuple[str, Partition]]:
-    """The run's partitions, each with its key: one in a run of its own, several in a backfill's."""
-    for key in context.partition_keys:
-        yield key, partition_of(key)
+def lake_keys(partition: Partition) -> Mapping[str, str]:
+    """The partition in the lake's columns."""
+    return {ENTITY: partition[0], MONTH: partition[1]}
 
 
 def runnable(partitions: Iterable[Partition]) -> tuple[list[Partition], list[Partition]]:

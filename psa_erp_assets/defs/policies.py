@@ -42,17 +42,17 @@ def asset(**options: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]
     """`dg.asset` with the runtime and the retries; trouble that lasts is not tried again."""
 
     def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
-        made: dg.AssetsDefinition = dg.asset(
-            **{"required_resource_keys": {RUNTIME}, "retry_policy": RETRY, **options}  # type: ignore[arg-type]
-        )(giving_up_on_lasting_trouble(function))
+        made: dg.AssetsDefinition = dg.asset(**{"required_resource_keys": {RUNTIME}, "retry_policy": RETRY, **options})(
+            giving_up_on_lasting_trouble(function)
+        )
         return made
 
     return decorate
 
 
 def partitioned_asset(**options: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """An asset by legal entity and service month. One run may have several partitions, which its body loops over."""
-    return asset(**{"partitions_def": PARTITIONS, "backfill_policy": dg.BackfillPolicy.single_run(), **options})
+    """An asset by legal entity and service month. A run has one partition; a backfill is as many runs."""
+    return asset(**{"partitions_def": PARTITIONS, **options})
 
 
 def giving_up_on_lasting_trouble(function: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from psa_erp_assets.adapters.lake import Written
     from psa_erp_assets.services.planning import Plan
     from psa_erp_assets.services.posting_policy import EngineReport
+    from psa_erp_assets.services.reconciliation import Minutes
 
 MOST_ROWS = 20
 _LONGEST_CELL = 160
@@ -35,8 +36,8 @@ def rows_table(frame: "pd.DataFrame") -> dg.MarkdownMetadataValue:
     return markdown_table([str(c) for c in frame.columns], frame.head(MOST_ROWS).itertuples(index=False, name=None))
 
 
-def amounts_table(totals: Mapping[tuple[str, ...], Decimal], headings: Sequence[str]) -> dg.MarkdownMetadataValue:
-    """Amounts by whatever `headings` name, the last of them the currency. Currencies are never added up."""
+def amounts_table(totals: Mapping[Any, Decimal], headings: Sequence[str]) -> dg.MarkdownMetadataValue:
+    """Amounts by tuples of what `headings` name, the last of them the currency. Currencies are never added up."""
     rows = [(*key, f"{amount:,.2f}") for key, amount in sorted(totals.items())]
     return markdown_table([*headings, "amount"], rows)
 
@@ -98,6 +99,17 @@ def engine(reports: Sequence["EngineReport"]) -> Metadata:
         "under_way": last.under_way,
         "waiting_for_a_person": last.waiting_for_human,
         "paused": ", ".join(f"{company}: {why}" for company, why in sorted(last.paused.items())) or "nothing",
+    }
+
+
+def minutes(found: "Minutes") -> Metadata:
+    """Where the approved minutes are."""
+    return {
+        "approved_minutes": found.approved,
+        "billed_minutes": found.billed,
+        "non_billable_minutes": found.non_billable,
+        "held_minutes": found.held,
+        "pending_minutes": found.pending,
     }
 
 

@@ -4,12 +4,14 @@ A service date is the source's local date of the work's start, whatever the cloc
 midnight belongs to the day on which it began.
 """
 
+import calendar
 import datetime as dt
 import re
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+# The year 0 is none that a date can have.
+_MONTH = re.compile(r"(?!0000)([0-9]{4})-(0[1-9]|1[0-2])")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,7 +45,7 @@ class ServiceMonth:
     @property
     def last_day(self) -> dt.date:
         """Its last day."""
-        return self.next().first_day - dt.timedelta(days=1)
+        return self.first_day.replace(day=calendar.monthrange(self.year, self.month)[1])
 
     def next(self) -> "ServiceMonth":
         """The month after it."""

@@ -143,7 +143,8 @@ class _Work:
 
     def __init__(self, entry: TimeEntry, master: MasterData, rules: Rules, where: Route) -> None:
         self.entry, self.master, self.rules = entry, master, rules
-        self.entity: LegalEntity = master.legal_entity(where.legal_entity)
+        self.entity: LegalEntity | None = master.legal_entity(where.legal_entity)
+        self.where = where
         self.project: Project | None = master.project(entry.psa_project_id)
         self.contract: Contract | None = master.contract(where.contract_id)
         self.employee: Employee | None = master.employee(entry.psa_user_id)
@@ -160,6 +161,8 @@ class _Work:
     def check_parties(self) -> None:
         """Whoever and whatever both effects need."""
         entry, project, contract = self.entry, self.project, self.contract
+        if self.entity is None:
+            self.hold("legal_entity_not_in_erp", f"{self.where.legal_entity} has no company in the ERP")
         if self.employee is None:
             self.hold("unknown_employee", f"PSA user {entry.psa_user_id} is no employee that HR knows")
         if entry.psa_project_id is None:
@@ -172,7 +175,7 @@ class _Work:
                 since = f" since {project.closed_on}" if project.closed_on else ""
                 self.hold("project_closed", f"{project.code} {project.name} is closed{since}")
             if project.erp_analytic is None:
-                self.hold("project_not_in_erp", f"{project.code} has no analytic account in {self.entity.code}")
+                self.hold("project_not_in_erp", f"{project.code} has no analytic account in {self.where.legal_entity}")
             if entry.service_date < contract.valid_from or (
                 contract.valid_to and entry.service_date > contract.valid_to
             ):
@@ -181,8 +184,8 @@ class _Work:
 
     def bill(self) -> None:
         """The billing line of a time-and-materials contract: minutes at the rate as of the service date."""
-        kind, contract, project = EffectType.BILLING_LINE, self.contract, self.project
-        if contract is None or project is None:
+        kind, entity, contract, project = EffectType.BILLING_LINE, self.entity, self.contract, self.project
+        if entity is None or contract is None or project is None:
             return
         if contract.kind is not ContractKind.TIME_AND_MATERIALS:
             self.hold("unsupported_contract_kind", f"{contract.id} is {contract.kind.value}", kind)
@@ -190,14 +193,14 @@ class _Work:
         customer = self.master.customer(contract.customer_id)
         if customer is None or customer.erp_party is None:
             self.hold("customer_not_in_erp", f"customer {contract.customer_id} has no party in the ERP", kind)
-        tax = self.master.tax_profile(self.entity.code, customer.country) if customer else None
+        tax = self.master.tax_profile(entity.code, customer.country) if customer else None
         if customer is not None and tax is None:
-            self.hold("no_tax_profile", f"{self.entity.code} has no tax profile for {customer.country}", kind)
+            self.hold("no_tax_profile", f"{entity.code} has no tax profile for {customer.country}", kind)
         elif tax is not None and not tax.active:
             self.hold("tax_inactive", f"tax {tax.erp_tax} of profile {tax.id} is inactive in the ERP", kind)
-        conversion = self.master.conversion(contract.currency, self.entity.currency, self.entry.service_date)
+        conversion = self.master.conversion(contract.currency, entity.currency, self.entry.service_date)
         if conversion is None:
-            pair = f"{contract.currency}/{self.entity.currency}"
+            pair = f"{contract.currency}/{entity.currency}"
             self.hold("no_fx_rate", f"no {pair} rate on or before {self.entry.service_date}", kind)
         if self.employee is None:
             return
@@ -219,7 +222,7 @@ class _Work:
             self.versions["billing_fx"] = ",".join(conversion.rate_ids)
         self.effects.append(
             BillingLine(
-                erp_company=self.entity.erp_company,
+                erp_company=entity.erp_company,
                 party=customer.erp_party,
                 analytic=project.erp_analytic,
                 employee_name=self.employee.name,
@@ -234,30 +237,30 @@ class _Work:
 
     def cost(self) -> None:
         """The labor cost in the currency of the entity that sells the work, at the FX rate of the service date."""
-        kind, employee, project = EffectType.COST_TRANSACTION, self.employee, self.project
-        if employee is None or project is None:
+        kind, entity, employee, project = EffectType.COST_TRANSACTION, self.entity, self.employee, self.project
+        if entity is None or employee is None or project is None:
             return
         rate = self.master.cost_rate(employee.id, self.entry.service_date)
         if rate is None:
             self.hold("no_cost_rate", f"no cost rate for {employee.id} on {self.entry.service_date}", kind)
             return
-        conversion = self.master.conversion(rate.per_hour.currency, self.entity.currency, self.entry.service_date)
+        conversion = self.master.conversion(rate.per_hour.currency, entity.currency, self.entry.service_date)
         if conversion is None:
-            pair = f"{rate.per_hour.currency}/{self.entity.currency}"
+            pair = f"{rate.per_hour.currency}/{entity.currency}"
             self.hold("no_fx_rate", f"no {pair} rate on or before {self.entry.service_date}", kind)
             return
-        if (self.entity.code, ServiceMonth.of(self.entry.service_date)) in self.master.closed_periods:
+        if (entity.code, ServiceMonth.of(self.entry.service_date)) in self.master.closed_periods:
             month = ServiceMonth.of(self.entry.service_date)
-            self.hold("period_closed", f"{month} is closed in {self.entity.code}", kind)
+            self.hold("period_closed", f"{month} is closed in {entity.code}", kind)
         if self.held(kind) or project.erp_analytic is None:
             return
         self.versions["cost_rate"] = rate.id
         if conversion.rate_ids:
             self.versions["cost_fx"] = ",".join(conversion.rate_ids)
-        exact = for_minutes(rate.per_hour, self.entry.minutes).converted(conversion.rate, self.entity.currency)
+        exact = for_minutes(rate.per_hour, self.entry.minutes).converted(conversion.rate, entity.currency)
         self.effects.append(
             CostTransaction(
-                erp_company=self.entity.erp_company,
+                erp_company=entity.erp_company,
                 analytic=project.erp_analytic,
                 employee_name=employee.name,
                 service_date=self.entry.service_date,

@@ -51,6 +51,8 @@ FAULTS: dict[str, Fault] = {
     for f in (
         Fault("malformed_record", FaultClass.DATA, _APPLICATIONS,
               "Correct the record in its source system; the next extraction picks it up."),
+        Fault("legal_entity_not_in_erp", FaultClass.MAPPING, _FINANCE,
+              "Make the ERP company's name and currency those of data/config/company.yaml, or give its id there."),
         Fault("unknown_employee", FaultClass.MAPPING, _APPLICATIONS,
               "Give the PSA user the same work e-mail as in HR, or add the employee to HR."),
         Fault("unknown_project", FaultClass.MAPPING, _APPLICATIONS,

@@ -76,14 +76,13 @@ class MasterData:
         for name, value in index.items():
             object.__setattr__(self, name, value)
 
-    def legal_entity(self, code: str) -> LegalEntity:
-        """The entity with this code. Raises KeyError: settings and contracts are checked before they get here."""
-        return self._entity[code]
+    def legal_entity(self, code: str) -> LegalEntity | None:
+        """The entity with this code, None while the ERP has no company for it."""
+        return self._entity.get(code)
 
     def contract(self, contract_id: str | None) -> Contract | None:
-        """The contract, if there is one of a legal entity that the group has."""
-        contract = self._contract.get(contract_id) if contract_id else None
-        return contract if contract and contract.legal_entity in self._entity else None
+        """The contract with this id."""
+        return self._contract.get(contract_id) if contract_id else None
 
     def customer(self, customer_id: str) -> Customer | None:
         """The customer with this id."""
@@ -123,7 +122,7 @@ class MasterData:
         direct = self._quoted(from_currency, to_currency, on)
         if direct is not None:
             return direct
-        for pivot in sorted({a for a, _ in self._fx}):
+        for pivot in sorted({currency for pair in self._fx for currency in pair}):
             first, second = self._quoted(from_currency, pivot, on), self._quoted(pivot, to_currency, on)
             if first is not None and second is not None:
                 return Conversion(multiply(first.rate, second.rate), first.rate_ids + second.rate_ids)
@@ -132,7 +131,8 @@ class MasterData:
     def _quoted(self, from_currency: str, to_currency: str, on: dt.date) -> Conversion | None:
         for pair, inverse in (((from_currency, to_currency), False), ((to_currency, from_currency), True)):
             known = [r for r in self._fx.get(pair, ()) if r.date <= on]
-            if known:
+            # An ERP may hold a rate of nought: it stands for no rate, and not for the one before it.
+            if known and known[-1].rate > 0:
                 rate = known[-1]
                 return Conversion(divide(Decimal(1), rate.rate) if inverse else rate.rate, (rate.id,))
         return None

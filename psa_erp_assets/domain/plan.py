@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from psa_erp_assets.domain.decide import Decision, Hold
 from psa_erp_assets.domain.effects import Effect, EffectType, payload_hash, reversal_of
 from psa_erp_assets.domain.keys import posting_key
-from psa_erp_assets.domain.posting import Leg, Posting, State
+from psa_erp_assets.domain.posting import ON_DOCUMENT, Leg, Posting, State
 
 
 class Action(enum.StrEnum):
@@ -117,17 +117,15 @@ class _Chain:
     def _keep(self, last: Posting) -> list[PlanItem]:
         """`last` is what is wanted: stop its removal, or follow it if that cannot be stopped any more."""
         removal = self._removal_of(last)
-        if removal is None or removal.state is State.REJECTED:
-            return []
-        if removal.state in _UNSENT:
-            return [self._on(Action.CANCEL, removal, "what it was to remove is wanted after all")]
+        if removal is None or removal.state is State.REJECTED or removal.state in _UNSENT:
+            return self._stop_removal(last, "what it was to remove is wanted after all")
         return self._create("its predecessor is being removed", depends_on=removal.key)
 
     def _remove_and_replace(self, last: Posting) -> list[PlanItem]:
         """`last` is in the ERP and not what is wanted."""
         if self.hold is not None and last.source_revision == self.decision.revision:
             # Nothing about the work changed; a gap in master data is no reason to take back what was right.
-            return []
+            return self._stop_removal(last, "its work has not changed, and what replaces it is held")
         removal = self._removal_of(last)
         if removal is None:
             step = self._remove(last)
@@ -140,9 +138,16 @@ class _Chain:
         assert step.key is not None
         return [step, *self._create(self._why_not_wanted(), depends_on=step.key)]
 
+    def _stop_removal(self, original: Posting, reason: str) -> list[PlanItem]:
+        """Cancel the removal of `original` if it has not been sent yet."""
+        removal = self._removal_of(original)
+        if removal is None or removal.state not in _UNSENT:
+            return []
+        return [self._on(Action.CANCEL, removal, reason)]
+
     def _removal_of(self, original: Posting) -> Posting | None:
         """The reversal or withdrawal of `original` that is under way; a rejected one only if it is still the way."""
-        way = Leg.REVERSAL if original.key in self.on_document else Leg.WITHDRAWAL
+        way = Leg.REVERSAL if self._taken_up(original) else Leg.WITHDRAWAL
         for posting in reversed(self.postings):
             if posting.target_key != original.key or posting.state in _ENDED:
                 continue
@@ -153,7 +158,7 @@ class _Chain:
 
     def _remove(self, original: Posting) -> PlanItem:
         assert original.effect is not None
-        taken_up = original.key in self.on_document
+        taken_up = self._taken_up(original)
         leg = Leg.REVERSAL if taken_up else Leg.WITHDRAWAL
         return self._item(
             Action.REVERSE if taken_up else Action.WITHDRAW,
@@ -162,6 +167,13 @@ class _Chain:
             key=self._key(original.effect.erp_company, original.revision, leg),
             target_key=original.key,
             effect=reversal_of(original.effect) if taken_up else original.effect,
+        )
+
+    def _taken_up(self, original: Posting) -> bool:
+        """Whether another document has it: as last read, or by the ERP's own refusal to withdraw it."""
+        return original.key in self.on_document or any(
+            p.target_key == original.key and p.state is State.REJECTED and p.fault_code == ON_DOCUMENT
+            for p in self.postings
         )
 
     def _create(self, reason: str, *, depends_on: str | None) -> list[PlanItem]:

@@ -5,6 +5,7 @@ and what was sent; it never stands in for the ERP's own word.
 """
 
 import enum
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -99,13 +100,13 @@ def reconcile_entry(
     approved = decision.outcome is not Outcome.NONE
     wanted_minutes = effect.minutes if effect else 0
     wanted_amount = effect.amount.amount if effect else Decimal(0)
+    currency = effect.amount.currency if effect else documents[0].amount.currency if documents else None
     erp_minutes = sum(d.minutes for d in documents)
-    erp_amount = sum((d.amount.amount for d in documents), Decimal(0))
-    posted = [d for d in documents if d.posted]
-    invoiced_amount = sum((d.amount.amount for d in posted), Decimal(0))
+    erp, posted = _totals(documents), [d for d in documents if d.posted]
+    invoiced = _totals(posted)
     difference = _against_ledger(postings, documents)
     if difference is None:
-        as_wanted = erp_minutes == wanted_minutes and erp_amount == wanted_amount
+        as_wanted = erp_minutes == wanted_minutes and _is(erp, wanted_amount, currency)
         if not as_wanted and (dirty or any(p.state not in _SETTLED for p in postings)):
             difference = Difference.PENDING
         elif decision.outcome is Outcome.HOLD:
@@ -115,8 +116,7 @@ def reconcile_entry(
         elif decision.outcome is Outcome.NON_BILLABLE:
             difference = Difference.NON_BILLABLE
         else:
-            difference = Difference.MATCHED if invoiced_amount == wanted_amount else Difference.NOT_INVOICED
-    currency = effect.amount.currency if effect else documents[0].amount.currency if documents else None
+            difference = Difference.MATCHED if _is(invoiced, wanted_amount, currency) else Difference.NOT_INVOICED
     return Reconciled(
         object_id=decision.object_id,
         contract_id=decision.route.contract_id,
@@ -125,8 +125,8 @@ def reconcile_entry(
         erp_minutes=erp_minutes,
         invoiced_minutes=sum(d.minutes for d in posted),
         approved_amount=effect.amount.amount if effect else None,
-        erp_amount=erp_amount,
-        invoiced_amount=invoiced_amount,
+        erp_amount=erp.get(currency, Decimal(0)),
+        invoiced_amount=invoiced.get(currency, Decimal(0)),
         currency=currency,
         difference=difference,
     )
@@ -146,6 +146,21 @@ def reconcile_stray(document: ErpDocument) -> Reconciled:
         invoiced_amount=document.amount.amount if document.posted else Decimal(0),
         currency=document.amount.currency,
         difference=Difference.UNKNOWN_KEY if document.key else Difference.MANUAL_LINE,
+    )
+
+
+def _totals(documents: Sequence[ErpDocument]) -> dict[str | None, Decimal]:
+    """Amounts by currency: a sum over two of them would mean nothing."""
+    totals: dict[str | None, Decimal] = defaultdict(Decimal)
+    for document in documents:
+        totals[document.amount.currency] += document.amount.amount
+    return totals
+
+
+def _is(totals: Mapping[str | None, Decimal], amount: Decimal, currency: str | None) -> bool:
+    """Whether it is just this amount of this currency, and nothing of any other."""
+    return all(total == 0 for other, total in totals.items() if other != currency) and (
+        totals.get(currency, Decimal(0)) == amount
     )
 
 

@@ -70,9 +70,7 @@ def postings(runtime: Runtime, partition: Partition) -> pd.DataFrame:
     return _frame(rows, lake_tables.POSTINGS)
 
 
-def read_back(
-    runtime: Runtime, partition: Partition
-) -> list[tuple[LakeTable, pd.DataFrame, Mapping[str, str] | None]]:
+def read_back(runtime: Runtime, partition: Partition) -> list[tuple[LakeTable, pd.DataFrame, Mapping[str, str] | None]]:
     """What the ERP holds, as last read back: each table with its rows and the keys of the partition that they are.
 
     Invoices have no service month, so theirs are those of all legal entities.
@@ -127,6 +125,20 @@ def exceptions(runtime: Runtime) -> pd.DataFrame:
         rows = lake_rows.exception_items(connection, runtime.settings.tenant)
     steps = {code: fault.next_step for code, fault in FAULTS.items()}
     return _frame(({**row, "next_step": steps.get(row["code"], _RETIRED_CODE)} for row in rows), lake_tables.EXCEPTIONS)
+
+
+def stored(runtime: Runtime, table: str) -> pd.DataFrame:
+    """All rows that the lake has of a table, as Python objects; none while nothing has been written."""
+    schema = lake_tables.LAKE_TABLES[table]
+    runtime.lake.ensure_tables([schema])
+    rows = runtime.lake.query(f'SELECT * FROM "{table}"').to_pylist()  # noqa: S608 - a name of LAKE_TABLES
+    return _frame(rows, schema)
+
+
+def selected(runtime: Runtime, sql: str, tables: Sequence[str]) -> pd.DataFrame:
+    """The rows of a SELECT of ours over these lake tables, which are made if nothing has written them yet."""
+    runtime.lake.ensure_tables(lake_tables.LAKE_TABLES[table] for table in tables)
+    return runtime.lake.frame(sql)
 
 
 def _of_entry(entry: TimeEntry, partition: Partition) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class RebillsAtOnce(MemoryPostingStore):
     "broken",
     [
         pytest.param(lambda seed: Simulation(seed, engine=RetriesBlindly), id="retries blindly after a time-out"),
-        pytest.param(lambda seed: Simulation(seed, engine=IgnoresItsLease), id="sends after its lease"),
+        pytest.param(lambda seed: Simulation(seed, engine=IgnoresItsLease, sleep_rate=0.1), id="sends after its lease"),
         pytest.param(lambda seed: Simulation(seed, store=SendsAgainAfterALease()), id="sends again after a lease"),
         pytest.param(lambda seed: Simulation(seed, store=LetsZombiesWrite()), id="lets zombies write"),
         pytest.param(lambda seed: Simulation(seed, store=RebillsAtOnce()), id="rebills before the reversal"),

@@ -47,7 +47,11 @@ _TROUBLED_ROUNDS, _CALM_ROUNDS = 40, 80
 
 
 class Simulation:
-    """A history in the making. `engine` and `store` can be broken ones, to show that the checks see it."""
+    """A history in the making.
+
+    `engine`, `store` and `policy` can be broken ones, to show that the checks see it; `sleep_rate` makes zombies more
+    frequent than the seed would.
+    """
 
     def __init__(
         self,
@@ -56,10 +60,11 @@ class Simulation:
         engine: Callable[..., PostingEngine] = PostingEngine,
         store: MemoryPostingStore | None = None,
         policy: EnginePolicy = POLICY,
+        sleep_rate: float | None = None,
     ) -> None:
         self.seed = seed
         self._rng = rng = random.Random(seed)
-        self._engine, self._policy = engine, policy
+        self._engine, self._policy, self._sleep_rate = engine, policy, sleep_rate
         self.log: list[str] = []
         self._idle = 40.0
         self.scheduler = Scheduler(rng, self._note)
@@ -126,6 +131,8 @@ class Simulation:
         rng, scheduler, erp = self._rng, self.scheduler, self.erp
         erp.fault_rate = rng.choice((0.05, 0.2, 0.5))
         scheduler.crash_rate, scheduler.sleep_rate = rng.choice((0.0, 0.01, 0.04)), rng.choice((0.0, 0.005, 0.02))
+        if self._sleep_rate is not None:
+            scheduler.sleep_rate = self._sleep_rate
         for _ in range(_TROUBLED_ROUNDS):
             for _ in range(rng.randint(0, 2)):
                 self.company.something_happens()

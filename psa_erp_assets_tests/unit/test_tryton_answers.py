@@ -243,3 +243,18 @@ def test_the_class_of_an_erp_that_cannot_be_asked_is_not_guessed():
         pytest.raises(LookUpFailedError),
     ):
         assert TrytonErp(rpc).erp_class is not ErpClass.NONE
+
+
+def test_a_key_that_no_search_could_find_again_is_not_sent():
+    """A document under it would be lost to every look-up."""
+    with scripted_server(tryton(lambda _: result([1]))) as server, TrytonRpc(server.url, "erp", "x", PASSWORD) as rpc:
+        given = TrytonErp(rpc).submit([Create(key="50%", effect=COMMAND.effect)])
+    assert isinstance(given, Rejected)
+    assert given.code == "posting_rejected"
+
+
+def test_records_of_another_shape_before_the_create_are_definite():
+    """A proxy's invention must neither crash the run nor be taken for an uncertain posting."""
+    given, creates = submit(tryton(lambda _: result([1]), reading=lambda _: result([{"id": 1}])))
+    assert given == Throttled(retry_after=None)
+    assert creates == []

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, insert, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from psa_erp_assets.adapters.store.schema import decision as decision_table
 from psa_erp_assets.domain.decide import Decision
@@ -14,7 +15,7 @@ def latest_hashes(connection: Connection, tenant: str, object_ids: Collection[st
     """The content hash of the latest decision about each object."""
     query = (
         select(decision_table.c.object_id, decision_table.c.content_hash)
-        .distinct(decision_table.c.object_id)
+        .ext(distinct_on(decision_table.c.object_id))
         .where(decision_table.c.tenant == tenant)
         .order_by(decision_table.c.object_id, decision_table.c.id.desc())
     )

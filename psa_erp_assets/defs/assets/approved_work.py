@@ -7,7 +7,7 @@ import dagster as dg
 from psa_erp_assets.defs import policies, presenting
 from psa_erp_assets.defs.assets.master_data import TOUCHED
 from psa_erp_assets.defs.catalog import Catalog
-from psa_erp_assets.defs.partitions import partitions_of
+from psa_erp_assets.defs.partitions import lake_keys, partition_of
 from psa_erp_assets.defs.resources import runtime_of
 
 
@@ -58,26 +58,23 @@ def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         code_version="1",
         metadata={"dagster/column_schema": catalog.column_schema("approved_time")},
     )
-    def approved_time(context: dg.AssetExecutionContext) -> None:
+    def approved_time(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from psa_erp_assets.contracts.lake_tables import APPROVED_TIME  # noqa: PLC0415
         from psa_erp_assets.services import frames  # noqa: PLC0415
 
-        runtime = runtime_of(context)
-        for key, partition in partitions_of(context):
-            frame = frames.approved_time(runtime, partition)
-            keys = {"legal_entity": partition[0], "service_month": partition[1]}
-            result = runtime.lake.replace_partition(APPROVED_TIME, frame, keys)
-            held = frame[frame["hold_codes"].map(bool)]
-            context.add_asset_metadata(
-                {
-                    **presenting.written(result, "approved_time"),
-                    "minutes": int(frame["minutes"].sum()),
-                    "held_entries": len(held),
-                    "held": presenting.rows_table(held[["entry_id", "service_date", "minutes", "hold_codes"]]),
-                    **presenting.amounts_of(frame, "bill_amount", "bill_currency"),
-                    **presenting.amounts_of(frame, "cost_amount", "cost_currency"),
-                },
-                partition_key=key,
-            )
+        runtime, partition = runtime_of(context), partition_of(context.partition_key)
+        frame = frames.approved_time(runtime, partition)
+        result = runtime.lake.replace_partition(APPROVED_TIME, frame, lake_keys(partition))
+        held = frame[frame["hold_codes"].map(bool)]
+        return dg.MaterializeResult(
+            metadata={
+                **presenting.written(result, "approved_time"),
+                "minutes": int(frame["minutes"].sum()),
+                "held_entries": len(held),
+                "held": presenting.rows_table(held[["entry_id", "service_date", "minutes", "hold_codes"]]),
+                **presenting.amounts_of(frame, "bill_amount", "bill_currency"),
+                **presenting.amounts_of(frame, "cost_amount", "cost_currency"),
+            }
+        )
 
     return [time_entry_inbox, approved_time]

@@ -1,5 +1,7 @@
 """Group cost_transactions: what the work costs, as draft journal entries in the ERP."""
 
+from typing import Any
+
 import dagster as dg
 
 from psa_erp_assets.defs import policies
@@ -16,8 +18,8 @@ from psa_erp_assets.domain.effects import EffectType
     code_version="1",
     pool=policies.POSTING_POOL,
 )
-def cost_transactions(context: dg.AssetExecutionContext) -> None:
-    posting.settle(context, EffectType.COST_TRANSACTION)
+def cost_transactions(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    return posting.settle(context, EffectType.COST_TRANSACTION)
 
 
 def assets() -> list[dg.AssetsDefinition]:

@@ -1,11 +1,13 @@
 """Group draft_invoice_lines: the plan of a partition, and the billing lines that it puts into the ERP."""
 
+from typing import Any
+
 import dagster as dg
 
 from psa_erp_assets.defs import policies, presenting
 from psa_erp_assets.defs.assets import posting
 from psa_erp_assets.defs.catalog import Catalog
-from psa_erp_assets.defs.partitions import partitions_of
+from psa_erp_assets.defs.partitions import lake_keys, partition_of
 from psa_erp_assets.defs.resources import runtime_of
 from psa_erp_assets.domain.effects import EffectType
 
@@ -19,16 +21,13 @@ from psa_erp_assets.domain.effects import EffectType
     kinds={"postgres"},
     code_version="1",
 )
-def posting_plan(context: dg.AssetExecutionContext) -> None:
+def posting_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     from psa_erp_assets.services import sync  # noqa: PLC0415 - services are imported by runs alone
 
-    runtime, limit = runtime_of(context), posting.contracts_of(context)
-    for key, partition in partitions_of(context):
-        contracts = posting.with_late_changes(context, partition, limit)
-        plan = sync.plan_and_apply(
-            runtime, partition, created_by=posting.created_by(context), contracts=contracts
-        )
-        context.add_asset_metadata(presenting.plan(plan), partition_key=key)
+    runtime, partition = runtime_of(context), partition_of(context.partition_key)
+    contracts = posting.with_late_changes(context, partition, posting.contracts_of(context))
+    plan = sync.plan_and_apply(runtime, partition, created_by=posting.created_by(context), contracts=contracts)
+    return dg.MaterializeResult(metadata=presenting.plan(plan))
 
 
 @policies.partitioned_asset(
@@ -40,8 +39,8 @@ def posting_plan(context: dg.AssetExecutionContext) -> None:
     code_version="1",
     pool=policies.POSTING_POOL,
 )
-def draft_invoice_lines(context: dg.AssetExecutionContext) -> None:
-    posting.settle(context, EffectType.BILLING_LINE)
+def draft_invoice_lines(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    return posting.settle(context, EffectType.BILLING_LINE)
 
 
 def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
@@ -56,23 +55,20 @@ def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         code_version="1",
         metadata={"dagster/column_schema": catalog.column_schema("postings")},
     )
-    def posting_ledger(context: dg.AssetExecutionContext) -> None:
+    def posting_ledger(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from psa_erp_assets.contracts.lake_tables import POSTINGS  # noqa: PLC0415
         from psa_erp_assets.services import frames  # noqa: PLC0415
 
-        runtime = runtime_of(context)
-        for key, partition in partitions_of(context):
-            frame = frames.postings(runtime, partition)
-            keys = {"legal_entity": partition[0], "service_month": partition[1]}
-            result = runtime.lake.replace_partition(POSTINGS, frame, keys)
-            states = frame.groupby(["effect_type", "state"]).size().reset_index(name="postings")
-            context.add_asset_metadata(
-                {
-                    **presenting.written(result, "postings"),
-                    "states": presenting.rows_table(states),
-                    **presenting.amounts_of(frame, "amount", "currency"),
-                },
-                partition_key=key,
-            )
+        runtime, partition = runtime_of(context), partition_of(context.partition_key)
+        frame = frames.postings(runtime, partition)
+        result = runtime.lake.replace_partition(POSTINGS, frame, lake_keys(partition))
+        states = frame.groupby(["effect_type", "state"]).size().reset_index(name="postings")
+        return dg.MaterializeResult(
+            metadata={
+                **presenting.written(result, "postings"),
+                "states": presenting.rows_table(states),
+                **presenting.amounts_of(frame, "amount", "currency"),
+            }
+        )
 
     return [posting_plan, draft_invoice_lines, posting_ledger]

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Collection
+from typing import Any
 
 import dagster as dg
 
 from psa_erp_assets.defs import presenting
-from psa_erp_assets.defs.partitions import Partition, partitions_of
+from psa_erp_assets.defs.partitions import Partition, partition_of
 from psa_erp_assets.defs.resources import runtime_of
 from psa_erp_assets.domain.effects import EffectType
 
@@ -37,26 +38,19 @@ def with_late_changes(
     return {*contracts, *now}
 
 
-def settle(context: dg.AssetExecutionContext, effect_type: EffectType) -> None:
-    """Send what was planned of one type for each partition of the run, until nothing more can be done now."""
+def settle(context: dg.AssetExecutionContext, effect_type: EffectType) -> dg.MaterializeResult[Any]:
+    """Send what was planned of one type for the run's partition, until nothing more can be done now."""
     from psa_erp_assets.services import sync  # noqa: PLC0415
 
-    runtime, contracts = runtime_of(context), contracts_of(context)
-    for key, partition in partitions_of(context):
-        settled = sync.settle(
-            runtime,
-            partition,
-            created_by=created_by(context),
-            contracts=contracts,
-            effect_types=[effect_type],
-        )
-        context.add_asset_metadata(
-            {
-                **presenting.engine(settled.engine),
-                "last_plan": settled.plan.id,
-                "postings": presenting.console_link(
-                    runtime.settings.console_url, "/postings", entity=partition[0], month=partition[1]
-                ),
-            },
-            partition_key=key,
-        )
+    runtime, partition = runtime_of(context), partition_of(context.partition_key)
+    settled = sync.settle(
+        runtime,
+        partition,
+        created_by=created_by(context),
+        contracts=contracts_of(context),
+        effect_types=[effect_type],
+    )
+    page = presenting.console_link(runtime.settings.console_url, "/postings", entity=partition[0], month=partition[1])
+    return dg.MaterializeResult(
+        metadata={**presenting.engine(settled.engine), "last_plan": settled.plan.id, "postings": page}
+    )

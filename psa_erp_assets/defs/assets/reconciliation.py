@@ -1,13 +1,14 @@
 """Group reconciliation: what the ERP holds, whoever put it there, and how it compares with what was approved."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
 from psa_erp_assets.defs import policies, presenting
 from psa_erp_assets.defs.catalog import Catalog
-from psa_erp_assets.defs.partitions import PARTITIONS, partitions_of
+from psa_erp_assets.defs.partitions import PARTITIONS, lake_keys, partition_of
 from psa_erp_assets.defs.resources import RUNTIME, runtime_of
 
 _READ_BACK = {
@@ -44,30 +45,30 @@ def _read_back(catalog: Catalog) -> dg.AssetsDefinition:
         name="erp_read_back",
         required_resource_keys={RUNTIME},
         retry_policy=policies.RETRY,
-        backfill_policy=dg.BackfillPolicy.single_run(),
         pool=policies.ERP_POOL,
     )
-    @policies.giving_up_on_lasting_trouble
-    def erp_read_back(context: dg.AssetExecutionContext) -> None:
-        from psa_erp_assets.services import frames, read_back  # noqa: PLC0415 - services are imported by runs alone
-
-        runtime = runtime_of(context)
-        for key, partition in partitions_of(context):
-            found = read_back.read_back(runtime, partition)
-            for table, frame, keys in frames.read_back(runtime, partition):
-                result = runtime.lake.replace_partition(table, frame, keys)
-                amount = "amount" if "amount" in frame.columns else "net_amount"
-                context.add_asset_metadata(
-                    {
-                        **presenting.written(result, table.name),
-                        **presenting.amounts_of(frame, amount, "currency"),
-                        "documents_too_many": found.duplicates,
-                    },
-                    asset_key=table.name,
-                    partition_key=key,
-                )
+    def erp_read_back(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        yield from _read(context)
 
     return erp_read_back
+
+
+@policies.giving_up_on_lasting_trouble
+def _read(context: dg.AssetExecutionContext) -> list[dg.MaterializeResult[Any]]:
+    from psa_erp_assets.services import frames, read_back  # noqa: PLC0415 - services are imported by runs alone
+
+    runtime, partition = runtime_of(context), partition_of(context.partition_key)
+    found = read_back.read_back(runtime, partition)
+    results: list[dg.MaterializeResult[Any]] = []
+    for table, frame, keys in frames.read_back(runtime, partition):
+        result = runtime.lake.replace_partition(table, frame, keys)
+        metadata = {
+            **presenting.written(result, table.name),
+            **presenting.amounts_of(frame, "amount" if "amount" in frame.columns else "net_amount", "currency"),
+            "documents_too_many": found.duplicates,
+        }
+        results.append(dg.MaterializeResult(asset_key=table.name, metadata=metadata))
+    return results
 
 
 def _three_way(catalog: Catalog) -> dg.AssetsDefinition:
@@ -81,33 +82,26 @@ def _three_way(catalog: Catalog) -> dg.AssetsDefinition:
         code_version="1",
         metadata={"dagster/column_schema": catalog.column_schema("reconciliation")},
     )
-    def three_way_reconciliation(context: dg.AssetExecutionContext) -> None:
+    def three_way_reconciliation(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from psa_erp_assets.contracts.lake_tables import RECONCILIATION  # noqa: PLC0415
         from psa_erp_assets.services import frames  # noqa: PLC0415
         from psa_erp_assets.services.reconciliation import reconcile  # noqa: PLC0415
 
-        runtime = runtime_of(context)
-        for key, partition in partitions_of(context):
-            found = reconcile(runtime, partition)
-            keys = {"legal_entity": partition[0], "service_month": partition[1]}
-            result = runtime.lake.replace_partition(RECONCILIATION, frames.reconciliation(runtime, found), keys)
-            classes = Counter((row.difference.value, row.next_step) for row in found.rows)
-            minutes = found.minutes
-            context.add_asset_metadata(
-                {
-                    **presenting.written(result, "reconciliation"),
-                    "differences": presenting.markdown_table(
-                        ["class", "rows", "next step"], [(name, n, step) for (name, step), n in classes.most_common()]
-                    ),
-                    "unexplained": sum(not row.explained for row in found.rows),
-                    "approved_minutes": minutes.approved,
-                    "billed_minutes": minutes.billed,
-                    "non_billable_minutes": minutes.non_billable,
-                    "held_minutes": minutes.held,
-                    "pending_minutes": minutes.pending,
-                },
-                partition_key=key,
-            )
+        runtime, partition = runtime_of(context), partition_of(context.partition_key)
+        found = reconcile(runtime, partition)
+        frame = frames.reconciliation(runtime, found)
+        result = runtime.lake.replace_partition(RECONCILIATION, frame, lake_keys(partition))
+        classes = Counter((row.difference.value, row.next_step) for row in found.rows)
+        return dg.MaterializeResult(
+            metadata={
+                **presenting.written(result, "reconciliation"),
+                "differences": presenting.markdown_table(
+                    ["class", "rows", "next step"], [(name, n, step) for (name, step), n in classes.most_common()]
+                ),
+                "unexplained": sum(not row.explained for row in found.rows),
+                **presenting.minutes(found.minutes),
+            }
+        )
 
     return three_way_reconciliation
 

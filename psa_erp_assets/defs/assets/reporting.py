@@ -5,11 +5,8 @@ from typing import Any
 import dagster as dg
 
 from psa_erp_assets.defs import policies, presenting
-from psa_erp_assets.defs.catalog import Catalog, ModelDoc
+from psa_erp_assets.defs.catalog import Catalog, ModelDoc, writer_of
 from psa_erp_assets.defs.resources import runtime_of
-
-# Assets whose name says more than that of the table that they write.
-_WRITER_OF = {"postings": "posting_ledger", "reconciliation": "three_way_reconciliation"}
 
 
 def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
@@ -22,14 +19,16 @@ def _model(doc: ModelDoc, catalog: Catalog) -> dg.AssetsDefinition:
         name=doc.name,
         group_name=policies.REPORTING,
         description=f"{doc.description}\n\nGrain: {', '.join(doc.grain)}.",
-        deps=[_writer(name) for name in doc.inputs],
+        deps=[writer_of(name) for name in doc.inputs],
         kinds={"sql", "ducklake"},
         tags={"layer": doc.layer},
         code_version=doc.version,
         metadata={"dagster/column_schema": catalog.column_schema(doc.name), "dagster/column_lineage": _lineage(doc)},
         check_specs=[dg.AssetCheckSpec(name, asset=doc.name, description=f"Test of {doc.name}.") for name in doc.tests],
     )
-    def sql_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def sql_model(
+        context: dg.AssetExecutionContext,
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # beside check results, Dagster understands the bare class alone
         from psa_erp_assets.services import reporting  # noqa: PLC0415 - services are imported by runs alone
 
         built = reporting.build(runtime_of(context).lake, doc.name)
@@ -94,14 +93,10 @@ def lake_maintenance(context: dg.AssetExecutionContext) -> dg.MaterializeResult[
     )
 
 
-def _writer(table: str) -> str:
-    return _WRITER_OF.get(table, table)
-
-
 def _lineage(doc: ModelDoc) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
-            column: [dg.TableColumnDep(asset_key=_writer(name), column_name=of) for name, of in sources]
+            column: [dg.TableColumnDep(asset_key=writer_of(name), column_name=of) for name, of in sources]
             for column, sources in doc.lineage.items()
         }
     )

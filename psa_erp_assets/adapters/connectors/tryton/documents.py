@@ -83,7 +83,7 @@ def billing_line(command: Create, effect: BillingLine, group: GroupFacts, compan
         "taxes": [["add", [record_id(effect.tax, "tax")]]] if effect.tax is not None else [],
         "taxes_date": effect.service_date,
         "description": effect.description,
-        "note": str(Stamp(command.key, effect.service_date, effect.minutes)),
+        "note": str(_stamp(command, effect)),
         "analytic_accounts": [
             ["create", [{"root": company.analytic_root, "account": record_id(effect.analytic, "analytic account")}]]
         ],
@@ -121,7 +121,7 @@ def cost_transaction(
         "journal": group.cost_journal,
         "period": period,
         "date": effect.service_date,
-        "description": f"{Stamp(command.key, effect.service_date, effect.minutes)} {effect.description}".rstrip(),
+        "description": f"{_stamp(command, effect)} {effect.description}".rstrip(),
         "lines": [["create", lines]],
     }
 
@@ -194,6 +194,13 @@ def analytic_of(record: Record) -> str | None:
 def utc_start(date: dt.date) -> dt.datetime:
     """The first instant of a day, as Tryton's creation dates are compared with."""
     return dt.datetime.combine(date, dt.time(), dt.UTC)
+
+
+def _stamp(command: Create, effect: BillingLine | CostTransaction) -> Stamp:
+    try:
+        return Stamp(command.key, effect.service_date, effect.minutes)
+    except ValueError as error:
+        raise NotSendableError(str(error)) from None
 
 
 def record_id(text: str, what: str) -> int:

@@ -53,6 +53,8 @@ _PATTERNS = 100
 
 
 _KEYS = 1_000
+# What reading a record of an unexpected shape raises.
+_SHAPE_ERRORS = (KeyError, TypeError, AttributeError, ValueError, ArithmeticError)
 
 
 class _DefiniteError(Exception):
@@ -107,7 +109,7 @@ class TrytonErp:
             found = self._find(int(erp_company), effect_type, keys)
         except (TrytonError, SetupMissingError) as error:
             raise LookUpFailedError(str(error)) from None
-        except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
+        except _SHAPE_ERRORS as error:
             raise LookUpFailedError(f"a record of another shape ({type(error).__name__})") from None
         answer: dict[str, list[ErpDocument]] = {key: [] for key in keys}
         for document in found:
@@ -212,11 +214,11 @@ class TrytonErp:
         effect = commands[0].effect
         if self._facts.has_reference():
             try:
-                there = self._find(int(effect.erp_company), effect.effect_type, [c.key for c in commands])
-            except (TrytonError, SetupMissingError) as error:
+                there = self.look_up(effect.erp_company, effect.effect_type, [c.key for c in commands])
+            except LookUpFailedError as error:
                 return Ambiguous(evidence=f"refused ({refusal}), and whether the keys are there is unknown: {error}")
-            if there:
-                message = f"{len(there)} of the keys are there already: {refusal}"
+            if any(there.values()):
+                message = f"{sum(map(bool, there.values()))} of the keys are there already: {refusal}"
                 return Rejected(code="posting_duplicate", message=message)
         if isinstance(refusal, ConcurrencyError):
             return Throttled(retry_after=None)
@@ -296,13 +298,13 @@ def _before_sending() -> Iterator[None]:
     """What fails in here fails before the request leaves: nothing was done, whatever the trouble is."""
     try:
         yield
-    except (NotSendableError, SetupMissingError, ValueError) as error:
+    except (NotSendableError, SetupMissingError) as error:
         raise _DefiniteError(Rejected(code="posting_rejected", message=str(error))) from None
     except (BusyError, AuthRefusedError, RefusedError) as error:
         raise _DefiniteError(_answer_to(error)) from None
-    except TrytonError as error:
+    except (TrytonError, *_SHAPE_ERRORS) as error:
         # The answer has no room for the cause, and a server that always fails at this must not be silent.
-        _LOG.warning("not sent, to be tried again: %s", error)
+        _LOG.warning("not sent, to be tried again: %r", error)
         raise _DefiniteError(Throttled(retry_after=None)) from None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from psa_erp_assets.adapters.connectors.tryton import documents
+from psa_erp_assets.adapters.connectors.tryton.documents import KINDS
 from psa_erp_assets.adapters.connectors.tryton.facts import Chart, Facts
 from psa_erp_assets.adapters.connectors.tryton.reading import Reader
 from psa_erp_assets.adapters.connectors.tryton.rpc import TrytonRpc
@@ -131,6 +132,11 @@ class ReadBack:
             )
             for row in self._rpc.search("account.invoice", domain, fields + amounts)
         ]
+
+    def created_at(self, effect_type: EffectType, erp_id: str) -> dt.datetime | None:
+        """When the ERP made a document, by its own clock; None if it has no such document."""
+        rows = self._rpc.search(KINDS[effect_type].model, [["id", "=", int(erp_id)]], ["create_date"])
+        return rows[0]["create_date"] if rows else None
 
 
 def _text(record_id: int | None) -> str | None:

@@ -16,11 +16,14 @@ _SAFE_KEY = re.compile(r"[0-9a-zA-Z-]+")
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The identity of a document, with its service date and minutes."""
+    """The identity of a document, with its service date and minutes. Raises ValueError for a key it cannot carry."""
 
     key: str
     date: dt.date
     minutes: int
+
+    def __post_init__(self) -> None:
+        _refuse_unsafe(self.key)
 
     def __str__(self) -> str:
         return f"{_PREFIX}{self.key} {self.date.isoformat()} {self.minutes}min"
@@ -39,6 +42,10 @@ class Stamp:
 
 def search_pattern(key: str) -> str:
     """An SQL LIKE pattern for the texts stamped with `key`. Raises ValueError for a key that LIKE would misread."""
+    _refuse_unsafe(key)
+    return f"{_PREFIX}{key} %"
+
+
+def _refuse_unsafe(key: str) -> None:
     if _SAFE_KEY.fullmatch(key) is None:
         raise ValueError("a key is made of letters, digits and hyphens")
-    return f"{_PREFIX}{key} %"
