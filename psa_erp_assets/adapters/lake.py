@@ -144,19 +144,10 @@ class Lake:
         """
         rows, keys = to_arrow(frame, table), dict(keys or {})
         _check_partition(rows, keys, table)
-        mine = " AND ".join(f"{_quoted(column)} = ?" for column in keys) or "true"
-        values = list(keys.values())
-        columns = ", ".join(_quoted(name) for name in table.schema.names)
-        old = f"SELECT {columns} FROM {_quoted(table.name)} WHERE {mine}"  # noqa: S608 - identifiers are quoted
-        new = f"SELECT {columns} FROM incoming"  # noqa: S608 - identifiers are quoted
 
         def work(connection: duckdb.DuckDBPyConnection) -> Written:
             _ensure_table(connection, table)
-            if _is_same(connection, old, new, values):
-                return Written(rows=rows.num_rows, changed=False)
-            connection.execute(f"DELETE FROM {_quoted(table.name)} WHERE {mine}", values)  # noqa: S608 - as above
-            connection.execute(f"INSERT INTO {_quoted(table.name)} ({columns}) {new}")
-            return Written(rows=rows.num_rows, changed=True)
+            return _replace_rows(connection, table.name, table.schema.names, keys)
 
         return self._transaction(work, rows, queue=table.name)
 
@@ -174,14 +165,41 @@ class Lake:
 
         return self._transaction(work, rows, queue=table.name)
 
-    def run(self, table: str, *statements: str) -> None:
-        """Statements of the program's own that write `table`, in one transaction."""
+    def replace_table(
+        self, name: str, statement: str, types: Mapping[str, str], description: str, comments: Mapping[str, str]
+    ) -> Written:
+        """Make the rows of a SELECT those of the table `name`, whose columns have these DuckDB types.
 
-        def work(connection: duckdb.DuckDBPyConnection) -> None:
-            for statement in statements:
-                connection.execute(statement)
+        Nothing is committed when the rows are there already. The table is dropped and made anew when its columns
+        are others: what is computed can be computed again. (A change of the catalog costs every process that uses
+        the lake some 0.2 s at its next statement, so a table is not made anew for new rows.)
+        """
 
-        self._transaction(work, queue=table)
+        def work(connection: duckdb.DuckDBPyConnection) -> Written:
+            connection.execute(f"CREATE TEMP TABLE incoming AS {statement}")
+            if list(_columns(connection, name).items()) != list(types.items()):
+                connection.execute(f"DROP TABLE IF EXISTS {_quoted(name)}")
+                _create_table(connection, name, types)
+            _describe(connection, name, "TABLE", description, comments)
+            return _replace_rows(connection, name, list(types), {})
+
+        return self._transaction(work, queue=name)
+
+    def define_view(self, name: str, statement: str, description: str) -> bool:
+        """Make `name` the view of a SELECT; False when it is that already, in which case nothing is committed."""
+        definition = "SELECT sql FROM duckdb_views() WHERE database_name = 'lake' AND view_name = ?"
+
+        def work(connection: duckdb.DuckDBPyConnection) -> bool:
+            before = connection.execute(definition, [name]).fetchone()
+            connection.execute(f"CREATE OR REPLACE VIEW {_quoted(name)} AS {statement}")
+            same = before == connection.execute(definition, [name]).fetchone()
+            if same:
+                # DuckDB has its own spelling of a statement, so the two could only be compared once both were made.
+                connection.rollback()
+                connection.begin()
+            return _describe(connection, name, "VIEW", description, {}) or not same
+
+        return self._transaction(work, queue=name)
 
     def query(
         self, statement: str, parameters: Sequence[object] | Mapping[str, object] = (), *, as_of: AsOf | None = None
@@ -388,29 +406,79 @@ def _check_partition(rows: pa.Table, keys: Mapping[str, str], table: LakeTable) 
 
 
 def _ensure_table(connection: duckdb.DuckDBPyConnection, table: LakeTable) -> None:
-    wanted = column_types(connection, table)
-    found = dict(
-        connection.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'lake' AND table_name = ?",
-            [table.name],
-        ).fetchall()
-    )
-    name = _quoted(table.name)
+    wanted, found = column_types(connection, table), _columns(connection, table.name)
     if not found:
-        body = ", ".join(f"{_quoted(column)} {kind}" for column, kind in wanted.items())
-        connection.execute(f"CREATE TABLE {name} ({body})")
-        if table.partitioned_by:
-            connection.execute(
-                f"ALTER TABLE {name} SET PARTITIONED BY ({', '.join(_quoted(c) for c in table.partitioned_by)})"
-            )
-        for statement in comment_statements(table.name, "TABLE", table.description, table.comments()):
-            connection.execute(statement)
-        return
-    for column, kind in wanted.items():
-        if column not in found:
-            connection.execute(f"ALTER TABLE {name} ADD COLUMN {_quoted(column)} {kind}")
-        elif found[column] != kind:
-            raise LakeSchemaError(f"{table.name}.{column} is {found[column]} in the lake and {kind} in its schema")
+        _create_table(connection, table.name, wanted, table.partitioned_by)
+    else:
+        for column, kind in wanted.items():
+            if column not in found:
+                connection.execute(f"ALTER TABLE {_quoted(table.name)} ADD COLUMN {_quoted(column)} {kind}")
+            elif found[column] != kind:
+                raise LakeSchemaError(f"{table.name}.{column} is {found[column]} in the lake and {kind} in its schema")
+    _describe(connection, table.name, "TABLE", table.description, table.comments())
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
+    found = connection.execute(
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'lake' AND table_name = ?"
+        " ORDER BY column_index",
+        [name],
+    )
+    return dict(found.fetchall())
+
+
+def _create_table(
+    connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str, str], partitioned_by: Sequence[str] = ()
+) -> None:
+    body = ", ".join(f"{_quoted(column)} {kind}" for column, kind in types.items())
+    connection.execute(f"CREATE TABLE {_quoted(name)} ({body})")
+    if partitioned_by:
+        columns = ", ".join(_quoted(column) for column in partitioned_by)
+        connection.execute(f"ALTER TABLE {_quoted(name)} SET PARTITIONED BY ({columns})")
+
+
+def _describe(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    kind: Literal["TABLE", "VIEW"],
+    description: str,
+    comments: Mapping[str, str],
+) -> bool:
+    """Set the comments where they are others; returns whether they were."""
+    found = connection.execute(
+        "SELECT NULL, comment FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = $name"
+        " UNION ALL SELECT NULL, comment FROM duckdb_views() WHERE database_name = 'lake' AND view_name = $name"
+        " UNION ALL SELECT column_name, comment FROM duckdb_columns()"
+        " WHERE database_name = 'lake' AND table_name = $name AND comment IS NOT NULL",
+        {"name": name},
+    )
+    if dict(found.fetchall()) == {None: description} | dict(comments):
+        return False
+    for statement in comment_statements(name, kind, description, comments):
+        connection.execute(statement)
+    return True
+
+
+def _replace_rows(
+    connection: duckdb.DuckDBPyConnection, name: str, names: Sequence[str], keys: Mapping[str, str]
+) -> Written:
+    """Make the rows of `incoming` those of a partition, unless they are already."""
+    mine = " AND ".join(f"{_quoted(column)} = ?" for column in keys) or "true"
+    values = list(keys.values())
+    columns = ", ".join(_quoted(column) for column in names)
+    old = f"SELECT {columns} FROM {_quoted(name)} WHERE {mine}"  # noqa: S608 - identifiers are quoted
+    new = f"SELECT {columns} FROM incoming"  # noqa: S608 - identifiers are quoted
+    row = connection.execute(
+        f"SELECT n, n = (SELECT count(*) FROM ({old}))"  # noqa: S608 - as above
+        f" AND NOT EXISTS (({old}) EXCEPT ALL ({new})) FROM (SELECT count(*) AS n FROM incoming)",
+        [*values, *values],
+    ).fetchone()
+    assert row is not None
+    rows, same = int(row[0]), bool(row[1])
+    if not same:
+        connection.execute(f"DELETE FROM {_quoted(name)} WHERE {mine}", values)  # noqa: S608 - as above
+        connection.execute(f"INSERT INTO {_quoted(name)} ({columns}) {new}")
+    return Written(rows=rows, changed=not same)
 
 
 def column_types(connection: duckdb.DuckDBPyConnection, table: LakeTable) -> dict[str, str]:
@@ -433,15 +501,6 @@ def comment_statements(
         f"COMMENT ON {kind} {target} IS {_literal(description)}",
         *(f"COMMENT ON COLUMN {target}.{_quoted(c)} IS {_literal(text)}" for c, text in columns.items()),
     ]
-
-
-def _is_same(connection: duckdb.DuckDBPyConnection, old: str, new: str, values: Sequence[object]) -> bool:
-    row = connection.execute(
-        f"SELECT (SELECT count(*) FROM ({old})) = (SELECT count(*) FROM ({new}))"  # noqa: S608 - from our callers
-        f" AND NOT EXISTS (({old}) EXCEPT ALL ({new}))",
-        [*values, *values],
-    ).fetchone()
-    return bool(row and row[0])
 
 
 def _attach_options(as_of: AsOf | None) -> str:

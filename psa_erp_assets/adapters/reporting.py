@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
 from psa_erp_assets.adapters.lake import Lake, comment_statements
 from psa_erp_assets.adapters.sql_models import Layer, SqlModel
 
@@ -80,6 +82,9 @@ def _write(lake: Lake, models: Sequence[SqlModel], draft: Path) -> tuple[dict[st
                 connection.execute(statement)
             connection.commit()
             connection.execute(f"CHECKPOINT {report}")
+        except duckdb.Error:
+            connection.rollback()
+            raise
         finally:
             connection.execute("USE lake")
             connection.execute(f"DETACH {report}")

@@ -22,7 +22,7 @@ from sqlglot import exp
 from sqlglot.lineage import lineage
 from sqlglot.optimizer.scope import traverse_scope
 
-from psa_erp_assets.adapters.lake import Lake, column_types, comment_statements
+from psa_erp_assets.adapters.lake import Lake, Written, column_types
 from psa_erp_assets.contracts.lake_tables import LakeTable
 
 _DIALECT = "duckdb"
@@ -112,17 +112,18 @@ def load_models(root: Path, sources: Iterable[LakeTable]) -> list[SqlModel]:
     return models
 
 
-def run_model(lake: Lake, model: SqlModel) -> int:
-    """Make the model's table or view anew in one transaction; returns how many rows it has."""
-    # DuckLake takes comments on the columns of tables alone.
-    meanings = {c.name: c.description for c in model.columns} if model.kind == "TABLE" else {}
-    lake.run(
-        model.name,
-        f'CREATE OR REPLACE {model.kind} "{model.name}" AS {model.sql}',
-        *comment_statements(model.name, model.kind, model.description, meanings),
-    )
-    count = lake.query(f'SELECT count(*) FROM "{model.name}"')  # noqa: S608 - a model's name is an identifier
-    return int(count.column(0)[0].as_py())
+def run_model(lake: Lake, model: SqlModel) -> Written:
+    """Bring the model's table or view up to date in one transaction; says how many rows it has.
+
+    `changed` is about the rows of a table and the definition of a view.
+    """
+    if model.kind == "VIEW":
+        changed = lake.define_view(model.name, model.sql, model.description)
+        count = lake.query(f'SELECT count(*) FROM "{model.name}"')  # noqa: S608 - a model's name is an identifier
+        return Written(rows=int(count.column(0)[0].as_py()), changed=changed)
+    types = {column.name: column.type for column in model.columns}
+    meanings = {column.name: column.description for column in model.columns}
+    return lake.replace_table(model.name, model.sql, types, model.description, meanings)
 
 
 def run_tests(lake: Lake, model: SqlModel) -> list[TestResult]:

@@ -35,8 +35,8 @@ class LakeTable:
     partitioned_by: tuple[str, ...] = ()
 
     def comments(self) -> dict[str, str]:
-        """What each column means."""
-        return {field.name: (field.metadata or {}).get(b"comment", b"").decode() for field in self.schema}
+        """What each column means, as far as it is said."""
+        return {f.name: f.metadata[b"comment"].decode() for f in self.schema if b"comment" in (f.metadata or {})}
 
 
 def _column(name: str, kind: pa.DataType, comment: str) -> pa.Field:

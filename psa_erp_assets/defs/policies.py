@@ -1,4 +1,4 @@
-"""What holds for many assets: owners by group, retries, pools, and which failures no retry can cure."""
+"""What holds for many assets: owners by group, pools, and which failures pass by themselves."""
 
 import functools
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _OWNERS = {
 # Extraction shares the vendors' quotas, and two posting runs would wait for the engine's lock anyway.
 PSA_POOL, CRM_POOL, HR_POOL, ERP_POOL, POSTING_POOL = "psa", "crm", "hr", "erp", "posting"
 
-RETRY = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+_TRIES, _FIRST_WAIT_SECONDS = 3, 5
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -39,12 +39,10 @@ def of_group(spec: dg.AssetSpec) -> dg.AssetSpec:
 
 
 def asset(**options: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """`dg.asset` with the runtime and the retries; trouble that lasts is not tried again."""
+    """`dg.asset` with the runtime, and with another try for trouble that passes."""
 
     def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
-        made: dg.AssetsDefinition = dg.asset(**{"required_resource_keys": {RUNTIME}, "retry_policy": RETRY, **options})(
-            giving_up_on_lasting_trouble(function)
-        )
+        made: dg.AssetsDefinition = dg.asset(**{"required_resource_keys": {RUNTIME}, **options})(trying_again(function))
         return made
 
     return decorate
@@ -55,36 +53,48 @@ def partitioned_asset(**options: Any) -> Callable[[Callable[..., Any]], dg.Asset
     return asset(**{"partitions_def": PARTITIONS, **options})
 
 
-def giving_up_on_lasting_trouble(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Ends the step without another try where only a person can help: credentials, settings, or suspicious data."""
+def trying_again(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Has the step run again, after a while, where trouble passes by itself. Its first argument is the context.
+
+    All else ends the step at once: what a person must mend (credentials, settings, suspicious data) and what is a
+    mistake of ours are the same at every try.
+    """
 
     @functools.wraps(function)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            if not _lasts(error):
+            if not _passes(error):
                 raise
-            raise dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
+            context: Any = args[0]
+            wait = _FIRST_WAIT_SECONDS * 2**context.retry_number
+            raise dg.RetryRequested(max_retries=_TRIES, seconds_to_wait=wait) from error
 
     return wrapped
 
 
-def _lasts(error: Exception) -> bool:
+def _passes(error: Exception) -> bool:
     # Imported here: the definitions load without the services, and a run that raised one of these has them already.
-    from psa_erp_assets.adapters.connectors.tryton.facts import SetupMissingError  # noqa: PLC0415
-    from psa_erp_assets.adapters.connectors.tryton.rpc import AuthRefusedError  # noqa: PLC0415
-    from psa_erp_assets.adapters.http import SourceAuthError  # noqa: PLC0415
-    from psa_erp_assets.services.master_data import SuspiciousShrinkError  # noqa: PLC0415
-    from psa_erp_assets.services.read_back import UnknownEntityError  # noqa: PLC0415
-    from psa_erp_assets.settings import ConfigError  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
+    from psa_erp_assets.adapters.connectors.tryton.rpc import BusyError, UnclearError, UnreachableError  # noqa: PLC0415
+    from psa_erp_assets.adapters.http import SourceThrottledError, SourceUnreachableError  # noqa: PLC0415
+    from psa_erp_assets.adapters.postgres import PostgresError  # noqa: PLC0415
+    from psa_erp_assets.domain.erp import LookUpFailedError  # noqa: PLC0415
+    from psa_erp_assets.services.planning import PlanOvertakenError  # noqa: PLC0415
+
+    if isinstance(error, DBAPIError):
+        # A server that restarts, a lock that was waited for too long, a serialization that lost.
+        return error.connection_invalidated or getattr(error.orig, "sqlstate", "")[:2] in ("08", "40", "53", "55", "57")
     return isinstance(
         error,
-        SetupMissingError
-        | AuthRefusedError
-        | SourceAuthError
-        | SuspiciousShrinkError
-        | UnknownEntityError
-        | ConfigError,
+        SourceUnreachableError
+        | SourceThrottledError
+        | UnreachableError
+        | BusyError
+        | UnclearError
+        | LookUpFailedError
+        | PostgresError
+        | PlanOvertakenError,
     )

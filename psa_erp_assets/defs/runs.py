@@ -9,6 +9,10 @@ import dagster as dg
 from psa_erp_assets.defs.partitions import ENTITY, Partition, key_of
 
 
+# The event log has it all; the terminal is the caller's.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
 class RunFailedError(RuntimeError):
     """A run failed; its id says where to look."""
 

@@ -81,10 +81,13 @@ def from_payload(payload: dict[str, Any]) -> Effect:
     """The inverse of `to_payload`. Raises KeyError or ValueError for a body that is not one."""
     body = dict(payload)
     kind = EffectType(body.pop("effect_type"))
-    body["service_date"] = dt.date.fromisoformat(body["service_date"])
-    for name in ("per_hour", "amount"):
-        body[name] = Money(Decimal(body[name]["amount"]), body[name]["currency"])
-    return BillingLine(**body) if kind is EffectType.BILLING_LINE else CostTransaction(**body)
+    try:
+        body["service_date"] = dt.date.fromisoformat(body["service_date"])
+        for name in ("per_hour", "amount"):
+            body[name] = Money(Decimal(body[name]["amount"]), body[name]["currency"])
+        return BillingLine(**body) if kind is EffectType.BILLING_LINE else CostTransaction(**body)
+    except (TypeError, ArithmeticError) as error:
+        raise ValueError(f"not the payload of a {kind.value}: {error}") from error
 
 
 def payload_hash(effect: Effect) -> str:

@@ -35,6 +35,9 @@ from psa_erp_assets.settings import Settings, load_settings
 FINANCE_PASSWORD = "PSA_ERP_DEMO_FINANCE_PASSWORD"  # noqa: S105 - the name of a secret, not one
 CONTROL_KEY = "PSA_ERP_DEMO_CONTROL_KEY"
 
+# Posting a hundred invoices takes ten seconds on an idle machine; finance can wait.
+_FINANCE_SECONDS = 300.0
+
 Report = Callable[[str], None]
 
 
@@ -99,7 +102,7 @@ def running_world(environ: Mapping[str, str], report: Report, *, kind: Kind = Ki
         port = ports[connections.psa.base_url]
         sandbox = stack.enter_context(running_sandbox(company, state, keys=keys, port=port))
         people = stack.enter_context(actors_at(sandbox))
-        rpc = stack.enter_context(tryton.rpc(FINANCE_USER))
+        rpc = stack.enter_context(tryton.rpc(FINANCE_USER, timeout=_FINANCE_SECONDS))
         yield World(settings, server, company, sandbox, tryton, people, Finance(rpc))
 
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from psa_erp_assets.adapters import reporting, sql_models
-from psa_erp_assets.adapters.lake import Lake
+from psa_erp_assets.adapters.lake import Lake, Written
 from psa_erp_assets.adapters.reporting import Published
 from psa_erp_assets.adapters.sql_models import SqlModel, TestResult
 from psa_erp_assets.contracts.lake_tables import LAKE_TABLES
@@ -18,9 +18,9 @@ REPORTING_FILE = "reporting.duckdb"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A model as it now is in the lake: its rows, and how its tests came out."""
+    """A model as it now is in the lake: what was written, and how its tests came out."""
 
-    rows: int
+    written: Written
     tests: Sequence[TestResult]
 
 
@@ -33,8 +33,7 @@ def build(lake: Lake, name: str) -> Built:
     """Make one model anew and test it. Lake tables that nothing has written yet are made, without rows."""
     model = models()[name]
     lake.ensure_tables(LAKE_TABLES[table] for table in model.inputs if table in LAKE_TABLES)
-    rows = sql_models.run_model(lake, model)
-    return Built(rows=rows, tests=sql_models.run_tests(lake, model))
+    return Built(written=sql_models.run_model(lake, model), tests=sql_models.run_tests(lake, model))
 
 
 def publish(runtime: Runtime) -> Published:

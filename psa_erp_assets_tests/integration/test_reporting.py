@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import threading
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import duckdb
 import pandas as pd
 import pytest
 
+from psa_erp_assets.adapters import postgres
 from psa_erp_assets.adapters.lake import Lake
+from psa_erp_assets.adapters.postgres import ServerInfo
 from psa_erp_assets.adapters.reporting import publish
 from psa_erp_assets.adapters.sql_models import SqlModel, load_models, run_model, run_tests
 from psa_erp_assets.contracts.lake_tables import LAKE_TABLES
@@ -47,9 +50,28 @@ def line(erp_id: str, minutes: int, amount: str, *, posted: bool, project: str |
     }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def template(postgres_server: ServerInfo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The catalog and data folder of a filled lake: its few rows are all in the catalog, so copying that is enough."""
+    name, folder = "filled_lake", tmp_path_factory.mktemp("lake")
+    postgres.ensure_database(postgres_server, name)
+    with Lake(postgres_server.url(name), folder) as lake:
+        fill(lake)
+    yield name, folder
+    postgres.drop_database(postgres_server, name)
+
+
 @pytest.fixture
-def filled(lake: Lake) -> Lake:
-    """A lake with one contract in EUR that the UK entity sells, and one entry of each kind on it."""
+def filled(postgres_server: ServerInfo, template: tuple[str, Path]) -> Iterator[Lake]:
+    """A lake of its own, filled by `fill`, with all models run."""
+    postgres.ensure_database(postgres_server, "filled_copy", template=template[0])
+    with Lake(postgres_server.url("filled_copy"), template[1]) as lake:
+        yield lake
+    postgres.drop_database(postgres_server, "filled_copy")
+
+
+def fill(lake: Lake) -> None:
+    """One contract in EUR that the UK entity sells, with one entry of each kind on it."""
     lake.ensure_tables(LAKE_TABLES.values())
     put(lake, "legal_entities", {"code": "UK", "name": "Ltd.", "currency": "GBP", "country": "GB",
                                  "time_zone": "Europe/London", "erp_company": "2"})  # fmt: skip
@@ -74,7 +96,6 @@ def filled(lake: Lake) -> Lake:
         keys=UK)  # fmt: skip
     for model in MODELS:
         run_model(lake, model)
-    return lake
 
 
 def rows(lake: Lake, statement: str) -> list[dict[str, Any]]:
@@ -162,7 +183,8 @@ def test_conversion_rates_are_those_of_the_domain(filled: Lake) -> None:
     for model in MODELS:
         run_model(filled, model)
     found = {(r["from_currency"], r["service_date"]): r["rate"] for r in rows(filled, "FROM int_conversion_rates")}
-    oracle = MasterData(fx_rates=rates)
+    others = ("legal_entities", "customers", "contracts", "projects", "employees", "bill_rates", "cost_rates")
+    oracle = MasterData(fx_rates=rates, tax_profiles=[], **{name: [] for name in others})
     assert len(found) == 16
     for (currency, day), rate in found.items():
         expected = oracle.conversion(currency, "GBP", day)
@@ -172,12 +194,35 @@ def test_conversion_rates_are_those_of_the_domain(filled: Lake) -> None:
             assert rate == pytest.approx(expected.rate, abs=Decimal("2E-10")), (currency, day)
 
 
+def test_running_a_model_again_commits_nothing_until_its_rows_change(filled: Lake) -> None:
+    """Every reporting run would add snapshots and make each process that uses the lake read its catalog anew."""
+    before = len(filled.snapshots())
+    assert not any(run_model(filled, model).changed for model in MODELS)
+    assert len(filled.snapshots()) == before
+    put(filled, "employees", {"id": "EMP-9", "name": "New", "legal_entity": "UK", "department": "Audit",
+                              "time_zone": "Europe/London"})  # fmt: skip
+    changed = [model.name for model in MODELS if run_model(filled, model).changed]
+    assert changed == ["mart_utilization_by_employee_month"]
+
+
+def test_a_changed_model_replaces_the_old_one(filled: Lake) -> None:
+    """A new version of a model would fail on the table or view of the old version, or be ignored."""
+    filled.replace_table("m", "SELECT 1 AS a", {"a": "INTEGER"}, "One.", {"a": "First."})
+    filled.replace_table("m", "SELECT 2 AS a, 'x' AS b", {"a": "INTEGER", "b": "VARCHAR"}, "Two.", {"b": "Second."})
+    assert filled.query("SELECT * FROM m").to_pylist() == [{"a": 2, "b": "x"}]
+    assert filled.define_view("v", "SELECT 1 AS a", "One.")
+    assert not filled.define_view("v", "SELECT  1  AS a", "One.")
+    assert filled.define_view("v", "SELECT 2 AS a", "One.")
+    assert filled.define_view("v", "SELECT 2 AS a", "Two.")
+    assert filled.query("SELECT * FROM v").to_pylist() == [{"a": 2}]
+
+
 def test_the_published_file_explains_itself(filled: Lake, tmp_path: Path) -> None:
     """An analyst would open tables without a word on what their columns mean, or intermediate tables by mistake."""
     result = publish(filled, MODELS, tmp_path / "reporting.duckdb")
     with duckdb.connect(str(result.path), read_only=True) as file:
         comments = dict(file.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall())
-        columns = file.execute("SELECT column_name, comment FROM duckdb_columns()").fetchall()
+        columns = file.execute("SELECT column_name, comment FROM duckdb_columns() WHERE NOT internal").fetchall()
         assert file.execute("SELECT sum(minutes) FROM stg_approved_time").fetchone() == (780,)
         assert file.execute("SELECT lake_snapshot FROM publication").fetchone() == (result.lake_snapshot,)
     assert all(comments.values())

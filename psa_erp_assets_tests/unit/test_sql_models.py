@@ -38,7 +38,7 @@ models:
     grain: [person_id]
     columns:
       person_id: {type: VARCHAR, description: Who., relationship: {to: stg_people, column: person_id}}
-      score: {type: "DECIMAL(23,4)", description: Score., accepted_values: ["1", "it's"]}
+      score: {type: "DECIMAL(24,4)", description: Score., accepted_values: ["1", "it's"]}
     assertions:
       - {name: none_is_negative, sql: SELECT * FROM mart_people WHERE score < 0}
 """
@@ -79,7 +79,7 @@ def test_a_model_has_its_inputs_columns_lineage_and_tests(write: Write) -> None:
     )  # fmt: skip
     assert (mart.name, mart.kind, mart.inputs, mart.grain) == ("mart_people", "TABLE", ("stg_people",), ("person_id",))
     assert mart.column_lineage["score"] == (("stg_people", "minutes"), ("stg_people", "pay"))
-    assert [(c.name, c.type) for c in mart.columns] == [("person_id", "VARCHAR"), ("score", "DECIMAL(23,4)")]
+    assert [(c.name, c.type) for c in mart.columns] == [("person_id", "VARCHAR"), ("score", "DECIMAL(24,4)")]
     assert [t.name for t in staging.tests] == ["unique_grain", "unique_person_id", "not_null_person_id"]
     assert [t.name for t in mart.tests] == [
         "unique_grain", "relationship_person_id", "accepted_values_score", "none_is_negative",
@@ -126,12 +126,12 @@ def test_money_in_the_projects_models_is_never_a_float() -> None:
         ),
         (
             {"marts__mart_people_dot_sql": "SELECT person_id, pay AS score FROM stg_people"},
-            "marts/mart_people.sql: score is DECIMAL(18,4), described as DECIMAL(23,4)",
+            "marts/mart_people.sql: score is DECIMAL(18,4), described as DECIMAL(24,4)",
         ),
         (
             {
                 "marts__mart_people_dot_sql": "SELECT person_id, pay / 2 AS score FROM stg_people",
-                "marts__marts_dot_yaml": MART_YAML.replace('"DECIMAL(23,4)"', "DOUBLE"),
+                "marts__marts_dot_yaml": MART_YAML.replace('"DECIMAL(24,4)"', "DOUBLE"),
             },
             "marts/mart_people.sql: score is a float; cast it to a decimal",
         ),

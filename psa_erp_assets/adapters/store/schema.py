@@ -303,7 +303,9 @@ posting = Table(
         "effect_type",
         "state",
         "due_at",
-        postgresql_where=text("state IN ('planned', 'ready', 'in_flight', 'ambiguous', 'resolving', 'confirmed')"),
+        postgresql_where=text(
+            "state IN ('planned', 'ready', 'in_flight', 'ambiguous', 'resolving', 'confirmed', 'drift')"
+        ),
     ),
 )
 

@@ -17,13 +17,13 @@ CONTRACTS_TAG = "psa_erp/contracts"
 
 def contracts_of(context: dg.AssetExecutionContext) -> list[str | None] | None:
     """The contracts that the run is limited to; None if it is not."""
-    tag = context.run_tags.get(CONTRACTS_TAG)
+    tag = context.run.tags.get(CONTRACTS_TAG)
     return None if tag is None else list(json.loads(tag))
 
 
 def created_by(context: dg.AssetExecutionContext) -> str:
     """Who a plan says that it was made by."""
-    return f"dagster run {context.run_id}"
+    return f"dagster run {context.run.run_id}"
 
 
 def with_late_changes(

@@ -44,7 +44,6 @@ def _read_back(catalog: Catalog) -> dg.AssetsDefinition:
         specs=specs,
         name="erp_read_back",
         required_resource_keys={RUNTIME},
-        retry_policy=policies.RETRY,
         pool=policies.ERP_POOL,
     )
     def erp_read_back(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
@@ -53,7 +52,7 @@ def _read_back(catalog: Catalog) -> dg.AssetsDefinition:
     return erp_read_back
 
 
-@policies.giving_up_on_lasting_trouble
+@policies.trying_again
 def _read(context: dg.AssetExecutionContext) -> list[dg.MaterializeResult[Any]]:
     from psa_erp_assets.services import frames, read_back  # noqa: PLC0415 - services are imported by runs alone
 

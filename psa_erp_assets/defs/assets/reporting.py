@@ -33,7 +33,7 @@ def _model(doc: ModelDoc, catalog: Catalog) -> dg.AssetsDefinition:
 
         built = reporting.build(runtime_of(context).lake, doc.name)
         return dg.MaterializeResult(
-            metadata={"dagster/row_count": built.rows, "dagster/table_name": f"lake.{doc.name}"},
+            metadata=presenting.written(built.written, doc.name),
             check_results=[
                 dg.AssetCheckResult(
                     passed=test.passed,

@@ -1,0 +1,59 @@
+"""Which partitions each schedule asks for."""
+
+import datetime as dt
+
+import dagster as dg
+
+from psa_erp_assets.defs import schedules
+from psa_erp_assets.services.runtime import open_runtime
+from psa_erp_assets.settings import Settings
+
+TICK = dt.datetime(2026, 11, 2, 6, 0, tzinfo=dt.UTC)
+
+
+def requests_of(
+    schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, **resources: object
+) -> list[dg.RunRequest]:
+    with dg.build_schedule_context(
+        instance=instance, scheduled_execution_time=TICK, resources=dict(resources)
+    ) as context:
+        data = schedule.evaluate_tick(context)
+    return list(data.run_requests or ())
+
+
+def test_the_billing_run_is_of_the_month_before_for_every_entity(instance: dg.DagsterInstance) -> None:
+    """An entity that is left out would not invoice its month."""
+    instance.add_dynamic_partitions("legal_entity", ["US", "UK", "DE"])
+    requests = requests_of(schedules.monthly_billing_run, instance)
+    assert [str(r.partition_key) for r in requests] == ["DE|2026-10", "UK|2026-10", "US|2026-10"]
+
+
+def test_the_month_before_january_is_december() -> None:
+    """At the turn of the year the month before has another year."""
+    assert schedules.months_before(dt.datetime(2027, 1, 2, tzinfo=dt.UTC), 3) == ["2027-01", "2026-12", "2026-11"]
+
+
+def test_one_tick_asks_for_a_partition_once() -> None:
+    """A partition that is recent and has changed stands in both lists."""
+    requests = schedules.month_requests([("UK", "2026-10"), ("UK", "2026-10"), ("UK", "1999-01")], TICK)
+    assert [str(r.partition_key) for r in requests] == ["UK|2026-10"]
+
+
+def test_the_nightly_sweep_is_a_complete_one(instance: dg.DagsterInstance) -> None:
+    """Without it an entry that was deleted in the PSA, whose webhook was lost, would stay billed."""
+    [request] = requests_of(schedules.nightly_sweep, instance)
+    assert request.run_config == {"ops": {"time_entry_inbox": {"config": {"complete": True}}}}
+
+
+def test_with_nothing_changed_the_hourly_and_nightly_looks_ask_for_nothing(
+    stores: Settings, instance: dg.DagsterInstance
+) -> None:
+    """An idle company must not keep the machine busy."""
+    with open_runtime(stores) as runtime:
+        assert requests_of(schedules.hourly_changes, instance, runtime=runtime) == []
+        assert requests_of(schedules.nightly_reconciliation, instance, runtime=runtime) == []
+
+
+def test_every_schedule_and_sensor_runs_from_the_start(defs: dg.Definitions) -> None:
+    """`psa-erp up` is to work untouched."""
+    assert all(s.default_status is dg.DefaultScheduleStatus.RUNNING for s in schedules.SCHEDULES)

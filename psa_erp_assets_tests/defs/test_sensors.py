@@ -1,0 +1,158 @@
+"""From what was touched to the runs that are asked for."""
+
+import datetime as dt
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+from sqlalchemy import insert
+
+from psa_erp_assets.adapters.store import schema, time_entries
+from psa_erp_assets.adapters.store.touched import Touched
+from psa_erp_assets.defs.assets.posting import CONTRACTS_TAG
+from psa_erp_assets.defs.sensors import ASK_AGAIN_AFTER, approvals_sensor, news, requests_for
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.decide import Route
+from psa_erp_assets.domain.records import ApprovalState, TimeEntry
+from psa_erp_assets.services.runtime import Runtime, open_runtime
+from psa_erp_assets.settings import Settings
+
+NOW = dt.datetime(2026, 10, 5, 9, 0, tzinfo=dt.UTC)
+
+
+def touched(entity: str = "UK", month: str = "2026-09", *, at: dt.datetime = NOW, contracts: object = None) -> Touched:
+    return Touched(
+        partition=(entity, month),
+        contracts=("CTR-0001",) if contracts is None else contracts,  # type: ignore[arg-type]
+        changed_at=at,
+        oldest_at=at,
+    )
+
+
+def test_each_touched_partition_becomes_one_run_limited_to_its_contracts() -> None:
+    """A run of the whole month for one approval would cost as much as the month has entries."""
+    requests = requests_for([touched(), touched("US", contracts=("CTR-0002", None))], NOW)
+    assert [str(r.partition_key) for r in requests] == ["UK|2026-09", "US|2026-09"]
+    assert [json.loads(r.tags[CONTRACTS_TAG]) for r in requests] == [["CTR-0001"], [None, "CTR-0002"]]
+
+
+def test_one_change_is_asked_for_once_and_the_next_one_again() -> None:
+    """The same run over and over would keep the machine busy; a lost later change would never be billed."""
+    first = requests_for([touched()], NOW)
+    asked = {r.run_key for r in first}
+    assert news(requests_for([touched()], NOW + dt.timedelta(seconds=5)), asked) == []
+    later = touched(at=NOW + dt.timedelta(seconds=1))
+    assert len(news(requests_for([later], NOW + dt.timedelta(seconds=5)), asked)) == 1
+
+
+def test_what_still_waits_after_a_while_is_asked_for_again() -> None:
+    """A run that failed would otherwise leave its approvals unbilled until somebody looks."""
+    asked = {r.run_key for r in requests_for([touched()], NOW)}
+    assert len(news(requests_for([touched()], NOW + ASK_AGAIN_AFTER), asked)) == 1
+
+
+def test_a_clock_that_is_behind_asks_for_nothing_strange() -> None:
+    """The change is stamped by another process, whose clock may be a moment ahead."""
+    [request] = requests_for([touched(at=NOW + dt.timedelta(seconds=3))], NOW)
+    assert "+" not in str(request.run_key).rpartition("@")[2].removesuffix("+00:00")
+
+
+def test_a_month_without_a_key_does_not_stop_the_others() -> None:
+    """One entry dated 1999 must not hold up everybody's billing."""
+    requests = requests_for([touched(month="1999-12"), touched()], NOW)
+    assert [str(r.partition_key) for r in requests] == ["UK|2026-09"]
+
+
+@pytest.fixture
+def runtime(stores: Settings) -> Iterator[Runtime]:
+    with open_runtime(stores) as opened:
+        yield opened
+
+
+def record(runtime: Runtime, name: str, *, state: ApprovalState = ApprovalState.APPROVED) -> None:
+    """A time entry of the UK in September, as extraction leaves it."""
+    now, tenant = runtime.clock(), runtime.settings.tenant
+    entry_id = f"time_entry:clockify:{name}"
+    with runtime.engine.begin() as connection:
+        payload = connection.execute(
+            insert(schema.inbox)
+            .values(
+                tenant=tenant,
+                source="clockify",
+                object_type="time_entry",
+                object_id=name,
+                version=1,
+                content_hash=name,
+                payload={},
+                arrived_by="sweep",
+                received_at=now,
+            )
+            .returning(schema.inbox.c.id)
+        ).scalar_one()
+        entry = TimeEntry(
+            id=entry_id,
+            revision=1,
+            state=state,
+            psa_user_id="u1",
+            psa_project_id="p1",
+            service_date=dt.date(2026, 9, 14),
+            minutes=60,
+            billable=True,
+            description="",
+            started_at=dt.datetime(2026, 9, 14, 9, tzinfo=dt.UTC),
+            time_zone="Europe/London",
+            payload_id=payload,
+        )
+        route = Route("UK", ServiceMonth(2026, 9), "CTR-0001")
+        time_entries.add_revisions(connection, tenant=tenant, entries=[entry], routes={entry_id: route}, now=now)
+
+
+def tick(runtime: Runtime, instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
+    with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"runtime": runtime}) as context:
+        result = approvals_sensor(context)
+    assert isinstance(result, dg.SensorResult | dg.SkipReason)
+    return result
+
+
+def test_a_tick_asks_for_what_is_dirty_and_makes_the_key_of_a_new_entity(
+    runtime: Runtime, instance: dg.DagsterInstance
+) -> None:
+    """Without the entity's key the run that is asked for would be refused."""
+    record(runtime, "a")
+    result = tick(runtime, instance)
+    assert isinstance(result, dg.SensorResult)
+    assert [str(r.partition_key) for r in result.run_requests or ()] == ["UK|2026-09"]
+    [request] = result.dynamic_partitions_requests or ()
+    assert list(request.partition_keys) == ["UK"]
+    assert result.cursor is not None
+    began = time.monotonic()
+    assert isinstance(tick(runtime, instance, result.cursor), dg.SkipReason)
+    assert time.monotonic() - began > 3, "with nothing new it waits, as the daemon would only come back in five seconds"
+
+
+def test_drafts_ask_for_nothing(runtime: Runtime, instance: dg.DagsterInstance) -> None:
+    """People write drafts all day; each would cost a run that has nothing to do."""
+    record(runtime, "a", state=ApprovalState.DRAFT)
+    assert isinstance(tick(runtime, instance), dg.SkipReason)
+
+
+def test_a_commit_ends_the_wait_at_once(runtime: Runtime, instance: dg.DagsterInstance) -> None:
+    """The wait is part of the ten seconds within which an approval is in the ERP."""
+    runtime.engine.connect().close()
+    committed: list[float] = []
+
+    def approve() -> None:
+        time.sleep(1)
+        record(runtime, "a")
+        committed.append(time.monotonic())
+
+    thread = threading.Thread(target=approve)
+    thread.start()
+    result = tick(runtime, instance)
+    answered = time.monotonic()
+    thread.join()
+    assert isinstance(result, dg.SensorResult)
+    assert answered - committed[0] < 1

@@ -1,0 +1,530 @@
+"""Plans: from any state of the ledger to what should be in it, and not one step when it is there already."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from psa_erp_assets.domain import posting as states
+from psa_erp_assets.domain.decide import Decision, decide
+from psa_erp_assets.domain.effects import Effect, EffectType, to_payload
+from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
+from psa_erp_assets.domain.posting import ON_DOCUMENT, Lease, Leg, Operation, Posting, State, new_posting
+from psa_erp_assets.domain.posting_gate import AT_WORK, promotions
+from psa_erp_assets.domain.records import ApprovalState, TimeEntry
+from psa_erp_assets_tests.support.facts import (
+    CONTRACT,
+    CUSTOMER,
+    RULES,
+    TAX,
+    TENANT,
+    bill_rate,
+    cost_rate,
+    make_entry,
+    make_master,
+    money,
+)
+
+NOW = dt.datetime(2026, 10, 5, 12, tzinfo=dt.UTC)
+LEASE = Lease(worker="w", now=NOW, duration=dt.timedelta(minutes=3))
+LEGS = {Action.CREATE: Leg.ORIGINAL, Action.WITHDRAW: Leg.WITHDRAWAL, Action.REVERSE: Leg.REVERSAL}
+BILLING, COST = EffectType.BILLING_LINE, EffectType.COST_TRANSACTION
+GONE = (State.CANCELLED, State.WITHDRAWN, State.REVERSED)
+
+
+@dataclass
+class Ledger:
+    """Postings and the ERP's documents, brought forward by the domain's own transitions."""
+
+    postings: dict[str, Posting] = field(default_factory=dict)
+    documents: dict[str, Effect] = field(default_factory=dict)
+    taken_up: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
+    claims: dict[str, str] = field(default_factory=dict)
+
+    def plan(self, decision: Decision) -> list[PlanItem]:
+        return plan_entry(decision, list(self.postings.values()), self.seen, TENANT)
+
+    def apply(self, items: Iterable[PlanItem]) -> int:
+        """As `services.planning` does: cancellations first, then what is new, then what is tried again."""
+        items = [item for item in items if item.acts]
+        for item in items:
+            if item.action is Action.CANCEL:
+                self._move(states.cancel(self._at(item), NOW, item.reason))
+        for item in items:
+            if item.action in LEGS:
+                self._add(item)
+        for item in items:
+            if item.action is Action.RETRY:
+                self._move(states.retry(self._at(item), NOW, item.reason))
+        return len(items)
+
+    def promote(self) -> None:
+        planned = [p for p in self.postings.values() if p.state is State.PLANNED]
+        moves = promotions(
+            planned,
+            self.postings,
+            busy_targets={p.target_key for p in self.postings.values() if p.target_key and p.state in AT_WORK},
+            claimed_lines={(planned[0].object_id, kind) for kind in self.claims} if planned else set(),
+            now=NOW,
+        )
+        for move in moves:
+            self._move(move)
+            if move.after.claims_when_promoted and move.after.state is State.READY:
+                self._claim(move.after)
+
+    def send(self, key: str) -> None:
+        self._move(states.start(self.postings[key], LEASE))
+
+    def answer(self, key: str, *, refuses: bool) -> None:
+        """The ERP does what it is asked for, or refuses: for no reason of ours, or since a document has the draft."""
+        posting = self.postings[key]
+        target = posting.target_key if posting.operation is Operation.WITHDRAW else None
+        if target in self.taken_up:
+            self._move(states.reject(posting, NOW, ON_DOCUMENT, "it is on an invoice"))
+        elif refuses:
+            self._move(states.reject(posting, NOW, "posting_rejected", "not today"))
+        else:
+            if target is not None:
+                del self.documents[target]
+            else:
+                assert posting.effect is not None
+                assert key not in self.documents, "two documents under one key"
+                self.documents[key] = posting.effect
+            self._move(states.confirm(posting, NOW, f"erp:{key}"))
+
+    def read_back(self, key: str) -> None:
+        posting = self.postings[key]
+        self._move(states.verify(posting, NOW, posting.erp_id))
+        if posting.target_key is not None:
+            self._move(states.supersede(self.postings[posting.target_key], NOW, posting))
+
+    def settle(self, *, refuses: bool = False) -> None:
+        """Until nothing moves any more."""
+        before: dict[str, Posting] | None = None
+        while before != self.postings:
+            before = dict(self.postings)
+            self.promote()
+            for state in (State.READY, State.IN_FLIGHT, State.CONFIRMED):
+                for key in [k for k, p in self.postings.items() if p.state is state]:
+                    self.step(key, refuses=refuses)
+
+    def step(self, key: str, *, refuses: bool = False) -> None:
+        state = self.postings[key].state
+        if state is State.READY:
+            self.send(key)
+        elif state is State.IN_FLIGHT:
+            self.answer(key, refuses=refuses)
+        elif state is State.CONFIRMED:
+            self.read_back(key)
+
+    def net(self) -> dict[tuple[Any, ...], tuple[int, Decimal]]:
+        """Minutes and amounts by all other dimensions; what nets to nothing is left out."""
+        totals: dict[tuple[Any, ...], tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
+        for effect in self.documents.values():
+            where = dimensions(effect)
+            minutes, amount = totals[where]
+            totals[where] = minutes + effect.minutes, amount + effect.amount.amount
+        return {where: total for where, total in totals.items() if total != (0, 0)}
+
+    def _at(self, item: PlanItem) -> Posting:
+        assert item.key is not None
+        return self.postings[item.key]
+
+    def _add(self, item: PlanItem) -> None:
+        assert item.key is not None
+        assert item.effect is not None
+        assert item.revision is not None
+        new = new_posting(
+            key=item.key,
+            tenant=TENANT,
+            legal_entity="UK",
+            service_month="2026-09",
+            leg=LEGS[item.action],
+            object_id=item.object_id,
+            revision=item.revision,
+            source_revision=item.source_revision,
+            effect=item.effect,
+            now=NOW,
+            target_key=item.target_key,
+            depends_on=item.depends_on,
+        )
+        there = self.postings.get(item.key)
+        if there is not None:
+            assert there.payload_hash == new.payload_hash, "one key, two payloads"
+            assert there.state is State.CANCELLED
+            assert there.target_key is not None, "only what takes something back may be wanted again"
+            self._move(states.revive(there, NOW))
+            return
+        self.postings[item.key] = new
+        if new.source_line is not None and not new.claims_when_promoted:
+            self._claim(new)
+
+    def _claim(self, posting: Posting) -> None:
+        assert posting.effect_type not in self.claims, "a line is billed twice"
+        self.claims[posting.effect_type] = posting.key
+
+    def _move(self, move: states.Transition) -> None:
+        after = move.after
+        self.postings[after.key] = after
+        if after.state in GONE and self.claims.get(after.effect_type) == after.key:
+            del self.claims[after.effect_type]
+
+
+def dimensions(effect: Effect) -> tuple[Any, ...]:
+    payload = to_payload(effect)
+    currency = payload.pop("amount")["currency"]
+    del payload["minutes"]
+    return (currency, *(str(payload[name]) for name in sorted(payload)))
+
+
+def billed_directly(decision: Decision) -> dict[tuple[Any, ...], tuple[int, Decimal]]:
+    return {dimensions(e): (e.minutes, e.amount.amount) for e in decision.effects if (e.minutes, e.amount.amount) != (0, 0)}
+
+
+def decided(minutes: int = 60, *, rate: str = "100.00", known: bool = True, **changes: Any) -> Decision:
+    customer = replace(CUSTOMER, erp_party="70" if known else None)
+    master = make_master(bill_rates=(bill_rate(rate),), customers=(customer,))
+    return decide(make_entry(minutes, **changes), master, RULES)
+
+
+def settled(decision: Decision) -> Ledger:
+    ledger = Ledger()
+    ledger.apply(ledger.plan(decision))
+    ledger.settle()
+    return ledger
+
+
+def invoice(ledger: Ledger) -> None:
+    """Finance puts all drafts on documents, and the sync has seen it."""
+    ledger.taken_up |= ledger.documents.keys()
+    ledger.seen |= ledger.documents.keys()
+
+
+def actions(items: Iterable[PlanItem], effect_type: EffectType = BILLING) -> list[str]:
+    return [item.action.value for item in items if item.effect_type is effect_type]
+
+
+def test_approved_work_is_created_once() -> None:
+    """Edge case 6: the second run of a month would bill it again."""
+    ledger, decision = Ledger(), decided()
+    items = ledger.plan(decision)
+    assert actions(items) == actions(items, COST) == ["create"]
+    ledger.apply(items)
+    for _ in range(4):
+        assert ledger.plan(decision) == []
+        ledger.settle()
+    assert ledger.net() == billed_directly(decision)
+
+
+def test_a_draft_that_changes_is_withdrawn_and_written_again() -> None:
+    """A credit and a rebill on top of a draft: three lines on the customer's invoice instead of one."""
+    ledger, after = settled(decided(60)), decided(50, revision=2)
+    items = ledger.plan(after)
+    assert actions(items) == ["withdraw", "create"]
+    assert items[1].depends_on == items[0].key, "billed twice until the old line is gone"
+    ledger.apply(items)
+    ledger.settle()
+    assert len(ledger.documents) == 2, "one billing line and one cost entry"
+    assert ledger.net() == billed_directly(after)
+
+
+def test_an_invoiced_line_is_credited_and_billed_again() -> None:
+    """Edge cases 13 and 15: history would be rewritten, or the account parked."""
+    ledger, after = settled(decided(60)), decided(50, revision=2)
+    invoice(ledger)
+    items = ledger.plan(after)
+    assert actions(items) == ["reverse", "create"]
+    ledger.apply(items)
+    ledger.settle()
+    lines = [e for e in ledger.documents.values() if e.effect_type is BILLING]
+    assert sorted(e.minutes for e in lines) == [-60, 50, 60]
+    assert ledger.net() == billed_directly(after)
+
+
+def test_a_credit_carries_the_tax_and_rate_of_what_it_credits() -> None:
+    """Edge case 30: a credit at today's tax and rate leaves the difference with the tax office and the customer."""
+    ledger = settled(decided(60))
+    [original] = [e for e in ledger.documents.values() if e.effect_type is BILLING]
+    invoice(ledger)
+    master = make_master(bill_rates=(bill_rate("120.00"),), tax_profiles=(replace(TAX, erp_tax="302"),))
+    items = ledger.plan(decide(make_entry(60), master, RULES))
+    credit, rebill = [item.effect for item in items if item.effect_type is BILLING]
+    assert credit == replace(original, minutes=-60, amount=money("-100.00"))
+    assert rebill == replace(original, per_hour=money("120.00"), amount=money("120.00"), tax="302")
+
+
+def test_billed_work_that_is_no_longer_approved_is_credited() -> None:
+    """Edge cases 19 and 22: deleted or un-approved work would stay on the customer's account."""
+    for state in (ApprovalState.DELETED, ApprovalState.DRAFT, ApprovalState.REJECTED):
+        ledger = settled(decided())
+        invoice(ledger)
+        ledger.apply(ledger.plan(decided(revision=2, state=state)))
+        ledger.settle()
+        assert ledger.net() == {}
+
+
+def test_approved_again_it_is_billed_again() -> None:
+    """Edge case 22: the third approval would find its key used, and bill nothing."""
+    ledger = Ledger()
+    for revision in range(1, 6):
+        state = ApprovalState.APPROVED if revision % 2 else ApprovalState.DRAFT
+        decision = decided(revision=revision, state=state)
+        ledger.apply(ledger.plan(decision))
+        ledger.settle()
+        assert ledger.net() == billed_directly(decision)
+
+
+def test_an_edit_that_comes_before_anything_was_sent_cancels_the_plan() -> None:
+    """What is known to be wrong would be sent, and then corrected."""
+    ledger, after = Ledger(), decided(50, revision=2)
+    ledger.apply(ledger.plan(decided(60)))
+    items = ledger.plan(after)
+    assert actions(items) == ["cancel", "create"]
+    ledger.apply(items)
+    ledger.settle()
+    assert ledger.net() == billed_directly(after)
+
+
+@pytest.mark.parametrize("state", [State.IN_FLIGHT, State.AMBIGUOUS, State.RESOLVING, State.CONFIRMED])
+def test_nothing_is_planned_on_top_of_what_nobody_knows(state: State) -> None:
+    """Edge case 2: a line that may exist would be billed a second time."""
+    ledger = Ledger()
+    ledger.apply(ledger.plan(decided(60)))
+    ledger.postings = {key: replace(p, state=state) for key, p in ledger.postings.items()}
+    assert actions(ledger.plan(decided(50, revision=2))) == ["wait"]
+    assert ledger.plan(decided(60)) == []
+
+
+@pytest.mark.parametrize("state", [State.CONFLICT, State.DUPLICATE, State.DRIFT])
+def test_what_waits_for_a_person_is_left_alone(state: State) -> None:
+    """A line that somebody changed by hand would be overwritten, or billed beside it."""
+    ledger = settled(decided())
+    ledger.postings = {key: replace(p, state=state) for key, p in ledger.postings.items()}
+    for decision in (decided(), decided(50, revision=2), decided(revision=2, state=ApprovalState.DELETED)):
+        assert actions(ledger.plan(decision)) == ["blocked"]
+
+
+def test_what_the_erp_rejected_is_tried_again_under_its_own_key() -> None:
+    """A new key after a rejection is a second line if the rejection was none."""
+    ledger, decision = Ledger(), decided()
+    ledger.apply(ledger.plan(decision))
+    ledger.settle(refuses=True)
+    items = ledger.plan(decision)
+    assert actions(items) == ["retry"]
+    assert {item.key for item in items} == set(ledger.postings)
+    ledger.apply(items)
+    ledger.settle()
+    assert ledger.net() == billed_directly(decision)
+
+
+def test_a_gap_in_master_data_takes_nothing_back() -> None:
+    """A customer that the ERP hides for a day would be credited, and billed again the day after."""
+    ledger = settled(decided())
+    items = ledger.plan(decided(known=False))
+    assert actions(items) == ["hold"]
+    assert ledger.apply(items) == 0
+
+
+def test_a_gap_stops_a_removal_that_has_not_been_sent() -> None:
+    """Whether the line stays would depend on which of two changes came first."""
+    ledger = settled(decided())
+    ledger.apply(ledger.plan(decided(rate="120.00")))
+    ledger.apply(ledger.plan(decided(rate="120.00", known=False)))
+    ledger.settle()
+    assert ledger.net() == billed_directly(decided())
+
+
+def test_edited_work_that_is_now_held_is_taken_back() -> None:
+    """The customer would be billed for hours that are known to be wrong."""
+    ledger = settled(decided(60))
+    items = ledger.plan(decided(50, revision=2, known=False))
+    assert actions(items) == ["withdraw", "hold"]
+    ledger.apply(items)
+    ledger.settle()
+    assert {where for where in ledger.net() if where[0] == "GBP"} == billed_directly(decided(50, known=False)).keys()
+
+
+def test_released_by_itself_when_the_gap_is_closed() -> None:
+    """Edge case 23: an approval that came before its customer would wait for ever."""
+    ledger = settled(decided(known=False))
+    assert actions(ledger.plan(decided())) == ["create"]
+
+
+def test_a_change_that_is_taken_back_in_time_changes_nothing() -> None:
+    """A line would be withdrawn and written again as it was."""
+    ledger = settled(decided(60))
+    ledger.apply(ledger.plan(decided(50, revision=2)))
+    items = ledger.plan(decided(60, revision=3))
+    assert actions(items) == ["cancel", "cancel"]
+    before = dict(ledger.documents)
+    ledger.apply(items)
+    ledger.settle()
+    assert ledger.documents == before
+
+
+def test_a_removal_that_is_on_its_way_is_followed_by_what_is_wanted() -> None:
+    """The withdrawal goes through, and what it withdrew is wanted after all: nothing would be billed."""
+    ledger = settled(decided(60))
+    ledger.apply(ledger.plan(decided(50, revision=2)))
+    ledger.promote()
+    for key in [k for k, p in ledger.postings.items() if p.state is State.READY]:
+        ledger.send(key)
+    again = decided(60, revision=3)
+    ledger.apply(ledger.plan(again))
+    ledger.settle()
+    assert ledger.net() == billed_directly(again)
+
+
+def test_a_draft_that_is_invoiced_in_the_moment_of_its_withdrawal_is_reversed() -> None:
+    """Fault 29: the refusal is all that the sync hears; asked to withdraw again and again it would never end."""
+    ledger, after = settled(decided(60)), decided(50, revision=2)
+    ledger.apply(ledger.plan(after))
+    ledger.taken_up |= ledger.documents.keys()
+    ledger.settle()
+    assert actions(ledger.plan(after)) == ["reverse", "create"]
+    ledger.apply(ledger.plan(after))
+    ledger.settle()
+    assert ledger.net() == billed_directly(after)
+
+
+def test_work_that_another_company_sells_now_moves_there() -> None:
+    """Edge case 16: billed in both companies, or in neither."""
+    ledger = settled(decided())
+    master = make_master(
+        contracts=(replace(CONTRACT, legal_entity="US"),),
+        tax_profiles=(replace(TAX, legal_entity="US", erp_tax=None),),
+    )
+    moved = decide(make_entry(60), master, RULES)
+    ledger.apply(ledger.plan(moved))
+    ledger.settle()
+    assert {e.erp_company for e in ledger.documents.values()} == {"1"}
+    assert ledger.net() == billed_directly(moved)
+
+
+def test_a_raise_touches_cost_alone() -> None:
+    """Edge cases 11 and 12: every invoice of the month would be credited and billed again."""
+    ledger = settled(decided())
+    invoice(ledger)
+    raised = decide(make_entry(60), make_master(cost_rates=(cost_rate("66.00"),)), RULES)
+    items = ledger.plan(raised)
+    assert actions(items) == []
+    assert actions(items, COST) == ["reverse", "create"]
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Edits, approvals, rates, gaps, finance and the engine in any order: the end is as if billed once, at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger()
+        self.entry: TimeEntry = make_entry(60)
+        self.rate, self.cost, self.known, self.entity = 100, 60, True, "UK"
+
+    @property
+    def decision(self) -> Decision:
+        entity_tax = None if self.entity == "US" else "301"
+        master = make_master(
+            bill_rates=(bill_rate(f"{self.rate}.00"),),
+            cost_rates=(cost_rate(f"{self.cost}.00"),),
+            customers=(replace(CUSTOMER, erp_party="70" if self.known else None),),
+            contracts=(replace(CONTRACT, legal_entity=self.entity),),
+            tax_profiles=(replace(TAX, legal_entity=self.entity, erp_tax=entity_tax),),
+        )
+        return decide(self.entry, master, RULES)
+
+    @initialize(approved=st.booleans())
+    def recorded(self, approved: bool) -> None:
+        self.entry = make_entry(60, state=ApprovalState.APPROVED if approved else ApprovalState.SUBMITTED)
+
+    # Few values, so that histories often come back to what was there before.
+    @rule(minutes=st.sampled_from((0, 50, 60)))
+    def edited(self, minutes: int) -> None:
+        self._revise(minutes=minutes)
+
+    @rule(state=st.sampled_from((ApprovalState.APPROVED, ApprovalState.DRAFT, ApprovalState.DELETED)))
+    def decided_upon(self, state: ApprovalState) -> None:
+        self._revise(state=state)
+
+    @rule(billable=st.booleans())
+    def made_billable_or_not(self, billable: bool) -> None:
+        self._revise(billable=billable)
+
+    @rule(rate=st.sampled_from((0, 100, 120)), cost=st.sampled_from((60, 66)))
+    def priced(self, rate: int, cost: int) -> None:
+        self.rate, self.cost = rate, cost
+
+    @rule(known=st.booleans())
+    def known_to_the_erp_or_not(self, known: bool) -> None:
+        self.known = known
+
+    @rule(entity=st.sampled_from(("UK", "US")))
+    def sold_by(self, entity: str) -> None:
+        self.entity = entity
+
+    @rule()
+    def planned(self) -> None:
+        self.ledger.apply(self.ledger.plan(self.decision))
+        again = self.ledger.plan(self.decision)
+        assert not any(item.acts for item in again), "a plan that was applied is planned again"
+
+    @rule()
+    def planned_and_sent(self) -> None:
+        self.planned()
+        self.ledger.settle()
+
+    @rule(data=st.data(), refuses=st.booleans())
+    def moved_on(self, data: st.DataObject, refuses: bool) -> None:
+        self.ledger.promote()
+        moving = self._moving()
+        if moving:
+            self.ledger.step(data.draw(st.sampled_from(moving)), refuses=refuses)
+
+    @precondition(lambda self: self.ledger.documents)
+    @rule(noticed=st.booleans())
+    def invoiced(self, noticed: bool) -> None:
+        self.ledger.taken_up |= self.ledger.documents.keys()
+        if noticed:
+            self.ledger.seen |= self.ledger.documents.keys()
+
+    @invariant()
+    def nothing_is_billed_twice(self) -> None:
+        """At no moment, not even between a removal and what follows it."""
+        removed = {p.target_key for p in self.ledger.postings.values() if p.key in self.ledger.documents}
+        live = [
+            self.ledger.documents[key].effect_type
+            for key, p in self.ledger.postings.items()
+            if key in self.ledger.documents and p.leg is Leg.ORIGINAL and key not in removed
+        ]
+        assert len(live) == len(set(live))
+
+    def teardown(self) -> None:
+        """Once the faults stop and the gaps are closed, what is there is what should be there."""
+        self.known = True
+        for _ in range(6):
+            self.ledger.settle()
+            if not self.ledger.apply(self.ledger.plan(self.decision)):
+                break
+        else:
+            raise AssertionError("it never comes to an end")
+        assert self.ledger.net() == billed_directly(self.decision)
+
+    def _revise(self, **changes: Any) -> None:
+        revised = replace(self.entry, **changes)
+        if revised != self.entry:
+            self.entry = replace(revised, revision=self.entry.revision + 1)
+
+    def _moving(self) -> list[str]:
+        moving = (State.READY, State.IN_FLIGHT, State.CONFIRMED)
+        return sorted(key for key, p in self.ledger.postings.items() if p.state in moving)
+
+
+TestAnyHistory = AnyHistory.TestCase
+TestAnyHistory.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
