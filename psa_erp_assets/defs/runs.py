@@ -8,7 +8,6 @@ import dagster as dg
 
 from psa_erp_assets.defs.partitions import ENTITY, Partition, key_of
 
-
 # The event log has it all; the terminal is the caller's.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -35,6 +35,9 @@ from psa_erp_assets.settings import Settings, load_settings
 FINANCE_PASSWORD = "PSA_ERP_DEMO_FINANCE_PASSWORD"  # noqa: S105 - the name of a secret, not one
 CONTROL_KEY = "PSA_ERP_DEMO_CONTROL_KEY"
 
+TEMPLATES = "PSA_ERP_TRYTON_CACHE"
+"""Names a folder for dumps of built databases, shared between homes; without it they are kept in the home."""
+
 # Posting a hundred invoices takes ten seconds on an idle machine; finance can wait.
 _FINANCE_SECONDS = 300.0
 
@@ -80,8 +83,9 @@ def running_world(environ: Mapping[str, str], report: Report, *, kind: Kind = Ki
         prepare(server)
         report("building Tryton, once a machine")
         folder = settings.home / "tryton"
+        templates = Path(environ.get(TEMPLATES) or folder)
         for each in (Kind.STOCK, Kind.COMPANION):
-            template = ensure_template(server, each, company.erp_seed(), folder)
+            template = ensure_template(server, each, company.erp_seed(), templates)
             if each is kind:
                 break
         create_database(server, template, connections.erp.database)

@@ -84,7 +84,10 @@ def receive_time_entries(
             )
     known = {e.id: e for e in time_entries.current(connection, tenant, [f.id for f, _ in facts])}
     revisions = [
-        entry for entry in (_next_revision(known.get(f.id), f, inbox_id) for f, inbox_id in facts) if entry is not None
+        entry
+        for entry in (_next_revision(known.get(f.id), f, inbox_id) for f, inbox_id in facts)
+        # Work from before the first month has been billed by other means; only an entry moved there is followed.
+        if entry is not None and (entry.service_date >= scope.first_day or entry.id in known)
     ]
     master = load_master(connection, tenant)
     routes = {entry.id: route(entry, master, scope.rules) for entry in revisions}

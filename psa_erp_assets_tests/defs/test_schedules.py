@@ -1,14 +1,23 @@
 """Which partitions each schedule asks for."""
 
 import datetime as dt
+from collections.abc import Iterator
 
 import dagster as dg
+import pytest
 
 from psa_erp_assets.defs import schedules
 from psa_erp_assets.services.runtime import open_runtime
 from psa_erp_assets.settings import Settings
 
 TICK = dt.datetime(2026, 11, 2, 6, 0, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """One in a folder: schedules reach their instance by reference, which one in memory has none of."""
+    with dg.instance_for_test() as fresh:
+        yield fresh
 
 
 def requests_of(
@@ -42,7 +51,7 @@ def test_one_tick_asks_for_a_partition_once() -> None:
 def test_the_nightly_sweep_is_a_complete_one(instance: dg.DagsterInstance) -> None:
     """Without it an entry that was deleted in the PSA, whose webhook was lost, would stay billed."""
     [request] = requests_of(schedules.nightly_sweep, instance)
-    assert request.run_config == {"ops": {"time_entry_inbox": {"config": {"complete": True}}}}
+    assert request.run_config["ops"] == {"time_entry_inbox": {"config": {"complete": True}}}
 
 
 def test_with_nothing_changed_the_hourly_and_nightly_looks_ask_for_nothing(
