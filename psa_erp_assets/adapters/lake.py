@@ -93,6 +93,8 @@ class Lake:
         self._memory_limit = memory_limit
         self._guard = threading.Lock()
         self._instance: duckdb.DuckDBPyConnection | None = None
+        # Schemas of tables that were found right: looking again at every write costs more than the write.
+        self._right: dict[str, pa.Schema] = {}
 
     def __repr__(self) -> str:
         return f"Lake({self._catalog.host}:{self._catalog.port}/{self._catalog.maintenance_database})"
@@ -146,10 +148,13 @@ class Lake:
         _check_partition(rows, keys, table)
 
         def work(connection: duckdb.DuckDBPyConnection) -> Written:
-            _ensure_table(connection, table)
+            if self._right.get(table.name) is not table.schema:
+                _ensure_table(connection, table)
             return _replace_rows(connection, table.name, table.schema.names, keys)
 
-        return self._transaction(work, rows, queue=table.name)
+        written = self._transaction(work, rows, queue=table.name)
+        self._right[table.name] = table.schema
+        return written
 
     def append(self, table: LakeTable, frame: pd.DataFrame | pa.Table) -> int:
         """Add rows to `table`, which is made on first use; returns how many. Raises LakeSchemaError."""

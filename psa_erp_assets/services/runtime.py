@@ -133,6 +133,7 @@ class Runtime:
             worker=self.worker,
             policy=EnginePolicy(
                 batch_sizes=dict.fromkeys(EffectType, policy.batch_size),
+                request_timeout=dt.timedelta(seconds=policy.request_timeout_seconds),
                 lease=dt.timedelta(seconds=policy.lease_seconds),
                 horizon=dt.timedelta(seconds=policy.longest_execution_seconds),
             ),

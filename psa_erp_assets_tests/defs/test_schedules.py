@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from psa_erp_assets.definitions import build_defs
 from psa_erp_assets.defs import schedules
-from psa_erp_assets.services.runtime import open_runtime
 from psa_erp_assets.settings import Settings
 
 TICK = dt.datetime(2026, 11, 2, 6, 0, tzinfo=dt.UTC)
@@ -21,19 +21,21 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def requests_of(
-    schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, **resources: object
+    defs: dg.Definitions, schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance
 ) -> list[dg.RunRequest]:
+    """What the daemon gets from the schedule's tick."""
     with dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=TICK, resources=dict(resources)
+        instance=instance, scheduled_execution_time=TICK, repository_def=defs.get_repository_def()
     ) as context:
-        data = schedule.evaluate_tick(context)
-    return list(data.run_requests or ())
+        return list(schedule.evaluate_tick(context).run_requests or ())
 
 
-def test_the_billing_run_is_of_the_month_before_for_every_entity(instance: dg.DagsterInstance) -> None:
+def test_the_billing_run_is_of_the_month_before_for_every_entity(
+    defs: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
     """An entity that is left out would not invoice its month."""
     instance.add_dynamic_partitions("legal_entity", ["US", "UK", "DE"])
-    requests = requests_of(schedules.monthly_billing_run, instance)
+    requests = requests_of(defs, schedules.monthly_billing_run, instance)
     assert [str(r.partition_key) for r in requests] == ["DE|2026-10", "UK|2026-10", "US|2026-10"]
 
 
@@ -48,9 +50,9 @@ def test_one_tick_asks_for_a_partition_once() -> None:
     assert [str(r.partition_key) for r in requests] == ["UK|2026-10"]
 
 
-def test_the_nightly_sweep_is_a_complete_one(instance: dg.DagsterInstance) -> None:
+def test_the_nightly_sweep_is_a_complete_one(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
     """Without it an entry that was deleted in the PSA, whose webhook was lost, would stay billed."""
-    [request] = requests_of(schedules.nightly_sweep, instance)
+    [request] = requests_of(defs, schedules.nightly_sweep, instance)
     assert request.run_config["ops"] == {"time_entry_inbox": {"config": {"complete": True}}}
 
 
@@ -58,9 +60,9 @@ def test_with_nothing_changed_the_hourly_and_nightly_looks_ask_for_nothing(
     stores: Settings, instance: dg.DagsterInstance
 ) -> None:
     """An idle company must not keep the machine busy."""
-    with open_runtime(stores) as runtime:
-        assert requests_of(schedules.hourly_changes, instance, runtime=runtime) == []
-        assert requests_of(schedules.nightly_reconciliation, instance, runtime=runtime) == []
+    defs = build_defs(stores)
+    assert requests_of(defs, schedules.hourly_changes, instance) == []
+    assert requests_of(defs, schedules.nightly_reconciliation, instance) == []
 
 
 def test_every_schedule_and_sensor_runs_from_the_start(defs: dg.Definitions) -> None:

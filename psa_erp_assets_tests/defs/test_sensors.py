@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import dagster as dg
@@ -13,6 +14,7 @@ from sqlalchemy import insert
 
 from psa_erp_assets.adapters.store import schema, time_entries
 from psa_erp_assets.adapters.store.touched import Touched
+from psa_erp_assets.definitions import build_defs
 from psa_erp_assets.defs.assets.posting import CONTRACTS_TAG
 from psa_erp_assets.defs.sensors import ASK_AGAIN_AFTER, approvals_sensor, news, requests_for
 from psa_erp_assets.domain.calendar import ServiceMonth
@@ -113,7 +115,8 @@ def record(runtime: Runtime, name: str, *, state: ApprovalState = ApprovalState.
 
 def tick(runtime: Runtime, instance: dg.DagsterInstance, cursor: str | None = None) -> Any:
     """What the daemon gets from one tick."""
-    with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"runtime": runtime}) as context:
+    repository = build_defs(runtime.settings, lambda: nullcontext(runtime)).get_repository_def()
+    with dg.build_sensor_context(instance=instance, cursor=cursor, repository_def=repository) as context:
         return approvals_sensor.evaluate_tick(context)
 
 

@@ -189,7 +189,7 @@ def replace_often(url: str, folder: str, worker: int, rounds: int) -> None:
 def test_processes_write_one_table_at_once(lake: Lake, postgres_url: str, tmp_path: Path) -> None:
     """Runs of several partitions would fail on each other's commits, or on making the catalog and the table at once."""
     context = multiprocessing.get_context("spawn")
-    arguments = [(postgres_url, str(tmp_path / "lake"), worker, 8) for worker in range(3)]
+    arguments = [(postgres_url, str(tmp_path / "lake"), worker, 4) for worker in range(3)]
     workers = [context.Process(target=replace_often, args=a) for a in arguments]
     for process in workers:
         process.start()

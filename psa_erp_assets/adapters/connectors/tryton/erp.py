@@ -12,6 +12,7 @@ starts over and meets the new time stamp.
 import contextlib
 import datetime as dt
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, assert_never
 
@@ -68,7 +69,7 @@ class _DefiniteError(Exception):
 class TrytonErp:
     """Implements `psa_erp_assets.domain.erp.ErpClient` for one Tryton database. Threads may share it.
 
-    `timeout` is the wait for a create or a withdrawal, in seconds: below the engine's lease.
+    `timeout` is the total deadline of a create or a withdrawal, in seconds, with the readings before it.
     """
 
     def __init__(self, rpc: TrytonRpc, *, chart: Chart | None = None, timeout: float = 60.0) -> None:
@@ -96,8 +97,9 @@ class TrytonErp:
         }
         if len(scopes) != 1 or (creates and withdrawals):
             raise ValueError("a request needs commands, all of one kind, one effect type and one company")
+        deadline = time.monotonic() + self._timeout
         try:
-            return self._create(creates) if creates else self._withdraw(withdrawals)
+            return self._create(creates, deadline) if creates else self._withdraw(withdrawals, deadline)
         except _DefiniteError as found:
             return found.answer
 
@@ -116,14 +118,14 @@ class TrytonErp:
             answer[document.key].append(document)
         return answer
 
-    def _create(self, commands: Sequence[Create]) -> Answer:
+    def _create(self, commands: Sequence[Create], deadline: float) -> Answer:
         effect_type, company = commands[0].effect.effect_type, commands[0].effect.erp_company
         with _before_sending():
             values = self._values(commands)
         kind = KINDS[effect_type]
         try:
             ids = self._rpc.call(
-                f"model.{kind.model}.create", values, context={"company": int(company)}, timeout=self._timeout
+                f"model.{kind.model}.create", values, context={"company": int(company)}, timeout=_time_left(deadline)
             )
         except RefusedError as refusal:
             return self._explained(refusal, commands)
@@ -229,7 +231,7 @@ class TrytonErp:
 
     # Withdrawing
 
-    def _withdraw(self, commands: Sequence[Withdraw]) -> Answer:
+    def _withdraw(self, commands: Sequence[Withdraw], deadline: float) -> Answer:
         kind = KINDS[commands[0].effect_type]
         for _ in range(_WITHDRAWAL_ATTEMPTS):
             with _before_sending():
@@ -241,7 +243,9 @@ class TrytonErp:
                 "_timestamp": {f"{kind.model},{erp_id}": stamp for erp_id, stamp in stamps.items()},
             }
             try:
-                self._rpc.call(f"model.{kind.model}.delete", list(stamps), context=context, timeout=self._timeout)
+                self._rpc.call(
+                    f"model.{kind.model}.delete", list(stamps), context=context, timeout=_time_left(deadline)
+                )
             except RefusedError as error:
                 # Changed, taken up or removed since it was read: which of them the next reading shows.
                 refusal = error
@@ -321,3 +325,14 @@ def _answer_to(error: TrytonError) -> Answer:
             return Rejected(code="posting_rejected", message=str(error))
         case _:
             return Ambiguous(evidence=str(error))
+
+
+def _time_left(deadline: float) -> float:
+    """Seconds that a write may still take. Raises _DefiniteError where the readings before it took all of them.
+
+    A write that left later could outlive its worker's lease; as it does not leave, nothing was done.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise _DefiniteError(Throttled(retry_after=None))
+    return left

@@ -348,7 +348,9 @@ def upgrade() -> None:
         ["erp_company", "effect_type", "state", "due_at"],
         unique=False,
         schema="ops",
-        postgresql_where=sa.text("state IN ('planned', 'ready', 'in_flight', 'ambiguous', 'resolving', 'confirmed', 'drift')"),
+        postgresql_where=sa.text(
+            "state IN ('planned', 'ready', 'in_flight', 'ambiguous', 'resolving', 'confirmed', 'drift')"
+        ),
     )
     op.create_index(
         "ix_posting_partition", "posting", ["tenant", "legal_entity", "service_month"], unique=False, schema="ops"
@@ -453,7 +455,9 @@ def downgrade() -> None:
         "ix_posting_open",
         table_name="posting",
         schema="ops",
-        postgresql_where=sa.text("state IN ('planned', 'ready', 'in_flight', 'ambiguous', 'resolving', 'confirmed', 'drift')"),
+        postgresql_where=sa.text(
+            "state IN ('planned', 'ready', 'in_flight', 'ambiguous', 'resolving', 'confirmed', 'drift')"
+        ),
     )
     op.drop_index("ix_posting_object", table_name="posting", schema="ops")
     op.drop_table("posting", schema="ops")
