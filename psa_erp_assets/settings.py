@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -41,15 +42,30 @@ def _month(text: str) -> str:
 
 
 def _pattern(text: str) -> str:
-    if not {"code", "name"} <= re.compile(text).groupindex.keys():
+    try:
+        groups = re.compile(text).groupindex.keys()
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    if not {"code", "name"} <= groups:
         raise ValueError("the pattern needs the groups (?P<code>…) and (?P<name>…)")
     return text
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        # A name that is a folder of the zone database raises OSError, one that points outside it ValueError.
+        raise ValueError("no time zone has this name; write it as Europe/Berlin") from error
+    return name
 
 
 Currency = Annotated[str, AfterValidator(_currency)]
 Month = Annotated[str, AfterValidator(_month)]
 SecretName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]+$")]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
+TimeZone = Annotated[str, AfterValidator(_zone)]
+# No user and password in it: they would stand in every log.
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s@]*)?$")]
 
 
 class _Frozen(BaseModel):
@@ -63,7 +79,7 @@ class LegalEntitySettings(_Frozen):
     name: str
     currency: Currency
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
-    time_zone: str
+    time_zone: TimeZone
     erp_company: str | None = None
 
 
@@ -234,11 +250,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     }
     read: dict[str, Any] = {}
     problems: list[str] = []
+    texts: dict[str, str] = {}
     for name in CONFIG_FILES:
         path = config_dir / f"{name}.yaml"
         model = models[name]
         try:
-            text = path.read_text(encoding="utf-8")
+            text = texts[name] = path.read_text(encoding="utf-8")
             body = yaml.safe_load(text)
             read[name] = (
                 model.model_validate(body)
@@ -247,14 +264,22 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             )
         except FileNotFoundError:
             problems.append(f"{path}: the file is missing; copy it from data/config of the project and adapt it")
+        except OSError as error:
+            problems.append(f"{path}: cannot be read: {error.strerror}")
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start].count(b"\n")
+            problems.append(f"{path}:{before + 1}: not in UTF-8; save it as UTF-8")
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = f":{mark.line + 1}" if mark else ""
             problems.append(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}")
         except ValidationError as error:
             problems += _explain(path, text, error, prefix=("profiles",) if model is None else ())
+        except ValueError as error:
+            # YAML reads 2026-13-01 as a date, and Python knows no such day.
+            problems.append(f"{path}: not valid YAML: {error}")
     if not problems:
-        problems = _cross_check(config_dir, read["company"], read["tax_profiles"])
+        problems = _cross_check(config_dir, texts["tax_profiles"], read["company"], read["tax_profiles"])
     if problems:
         raise ConfigError(problems)
     return Settings(
@@ -284,12 +309,15 @@ def _secrets_file(path: Path) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in pairs if not name.lstrip().startswith("#")}
 
 
-def _cross_check(config_dir: Path, company: CompanySettings, taxes: Sequence[TaxProfileSettings]) -> list[str]:
+def _cross_check(
+    config_dir: Path, text: str, company: CompanySettings, taxes: Sequence[TaxProfileSettings]
+) -> list[str]:
     codes = {e.code for e in company.legal_entities}
+    path, root = config_dir / "tax_profiles.yaml", yaml.compose(text, Loader=yaml.SafeLoader)
     return [
-        f"{config_dir / 'tax_profiles.yaml'}: profile {number}: legal_entity {tax.legal_entity!r} is none of "
+        f"{path}:{_line_of(root, (number, 'legal_entity'))}: {tax.legal_entity!r} is none of "
         f"{', '.join(sorted(codes))} (company.yaml)"
-        for number, tax in enumerate(taxes, start=1)
+        for number, tax in enumerate(taxes)
         if tax.legal_entity not in codes
     ]
 

@@ -27,6 +27,7 @@ class Runs:
         if partition is not None:
             self._instance.add_dynamic_partitions(ENTITY, [partition[0]])
         result = self._defs.resolve_job_def(job).execute_in_process(
+            run_config=_QUIET,
             instance=self._instance,
             partition_key=None if partition is None else key_of(partition),
             raise_on_error=False,

@@ -7,6 +7,7 @@ seconds, and an approval should not wait for it. What follows from what was foun
 import datetime as dt
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -23,28 +24,36 @@ if TYPE_CHECKING:
 PATIENCE = dt.timedelta(seconds=5)
 # A run that failed left its partition touched, and the change alone would not ask for another.
 ASK_AGAIN_AFTER = dt.timedelta(minutes=10)
-CHANGED_AT_TAG = "psa_erp/changed_at"
+SINCE_TAG = "psa_erp/since"
 
 
-def requests_for(touched: Sequence["Touched"], now: dt.datetime) -> list[dg.RunRequest]:
-    """One run for each touched partition, for the contracts concerned.
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """Partition keys of the job's runs that are not over: those that have not begun, and those that have."""
 
-    The run key has the partition and its latest change: a change is asked for once, and once more each ten minutes
-    while it still waits. Partitions outside of the months that there are keys for are left out.
+    queued: frozenset[str] = frozenset()
+    begun: frozenset[str] = frozenset()
+
+
+def requests_for(touched: Sequence["Touched"], now: dt.datetime, under_way: UnderWay) -> list[dg.RunRequest]:
+    """One run for each touched partition that no run under way takes care of, for the contracts concerned.
+
+    A run that has not begun will plan what has changed by then. Postings that are due are left to any run that has
+    begun, as its engine takes along all of them. The run key has the partition and what it is asked for: a change is
+    asked for once, and once more each ten minutes while it still waits. Partitions outside of the months that there
+    are keys for are left out.
     """
     known, _ = runnable(t.partition for t in touched)
-    return [
-        dg.RunRequest(
-            partition_key=key_of(t.partition),
-            run_key=_run_key(t, now),
-            tags={
-                CONTRACTS_TAG: json.dumps(sorted(t.contracts, key=lambda c: c or "")),
-                CHANGED_AT_TAG: t.changed_at.isoformat(),
-            },
-        )
-        for t in touched
-        if t.partition in known
-    ]
+    requests = []
+    for t in touched:
+        if t.partition not in known or key_of(t.partition) in under_way.queued:
+            continue
+        since = t.changed_at or (None if under_way.begun else t.due_at)
+        if since is not None:
+            tags = {CONTRACTS_TAG: json.dumps(sorted(t.contracts, key=lambda c: c or "")), SINCE_TAG: since.isoformat()}
+            key = key_of(t.partition)
+            requests.append(dg.RunRequest(partition_key=key, run_key=_run_key(key, since, now), tags=tags))
+    return requests
 
 
 def news(requests: Sequence[dg.RunRequest], asked: Collection[str | None]) -> list[dg.RunRequest]:
@@ -52,9 +61,18 @@ def news(requests: Sequence[dg.RunRequest], asked: Collection[str | None]) -> li
     return [request for request in requests if request.run_key not in asked]
 
 
-def _run_key(touched: "Touched", now: dt.datetime) -> str:
-    again = max(0, (now - touched.changed_at) // ASK_AGAIN_AFTER)
-    return f"{key_of(touched.partition)}@{touched.changed_at.isoformat()}" + (f"+{again}" if again else "")
+def _run_key(key: str, since: dt.datetime, now: dt.datetime) -> str:
+    again = max(0, (now - since) // ASK_AGAIN_AFTER)
+    return f"{key}@{since.isoformat()}" + (f"#{again}" if again else "")
+
+
+def _under_way(instance: dg.DagsterInstance) -> UnderWay:
+    def keys(*statuses: dg.DagsterRunStatus) -> frozenset[str]:
+        runs = instance.get_runs(dg.RunsFilter(job_name=jobs.near_real_time.name, statuses=list(statuses)))
+        return frozenset(run.tags["dagster/partition"] for run in runs if "dagster/partition" in run.tags)
+
+    status = dg.DagsterRunStatus
+    return UnderWay(keys(status.NOT_STARTED, status.QUEUED), keys(status.STARTING, status.STARTED))
 
 
 @dg.sensor(
@@ -66,25 +84,27 @@ def _run_key(touched: "Touched", now: dt.datetime) -> str:
     "should have moved on, limited to the contracts concerned. Woken by the commit of a change.",
 )
 def approvals_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """One tick. The cursor is the run keys of what still waits, so that they are asked for once."""
+    """One tick. The cursor is the run keys of what still waited at the last one that asked for something."""
     from psa_erp_assets.services.touched import wait_for_touched  # noqa: PLC0415 - services are imported by ticks alone
 
     runtime = runtime_of(context)
     asked = frozenset(json.loads(context.cursor or "[]"))
-    found = wait_for_touched(
-        runtime, PATIENCE, lambda touched: bool(news(requests_for(touched, runtime.clock()), asked))
-    )
-    requests = requests_for(found, runtime.clock())
+
+    def requests(touched: Sequence["Touched"]) -> list[dg.RunRequest]:
+        return requests_for(touched, runtime.clock(), _under_way(context.instance)) if touched else []
+
+    found = wait_for_touched(runtime, PATIENCE, lambda touched: bool(news(requests(touched), asked)))
+    wanted = requests(found)
     _, outside = runnable(t.partition for t in found)
     if outside:
         context.log.warning(f"no partition keys for {', '.join('|'.join(p) for p in outside)}")
-    wanted = news(requests, asked)
-    if not wanted and {request.run_key for request in requests} == asked:
-        return dg.SkipReason("nothing has been touched" if not found else "what waits was asked for")
+    fresh = news(wanted, asked)
+    if not fresh:
+        return dg.SkipReason("what was touched is under way" if found else "nothing has been touched")
     new_entities = {t.partition[0] for t in found} - set(context.instance.get_dynamic_partitions(ENTITY))
     return dg.SensorResult(
-        run_requests=wanted,
-        cursor=json.dumps([request.run_key for request in requests]),
+        run_requests=fresh,
+        cursor=json.dumps([request.run_key for request in wanted]),
         dynamic_partitions_requests=[LEGAL_ENTITIES.build_add_request(sorted(new_entities))] if new_entities else None,
     )
 

@@ -7,6 +7,7 @@ read that fails leaves everything as it was.
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -34,30 +35,25 @@ def sweep(
 ) -> Received:
     """Read all entries that start after `since`, and the approvals that changed after `approvals_since` (or all).
 
-    With `find_deleted` every entry that was once seen, should be in the window and is not there any more is fetched
-    by its id: a list that lacks it proves nothing. Raises a SourceError; nothing is stored then.
+    Entries of a changed approval are read however old they are. With `find_deleted` every entry that was once seen
+    and is not in what was read is fetched by its id: a list that lacks it proves nothing. Raises a SourceError;
+    nothing is stored then.
     """
-    with engine.connect() as connection:
-        known = _latest_payloads(connection, scope.tenant)
     users = psa.users()
-    approvals = _by_entry(psa.approval_requests(updated_since=approvals_since))
-    payloads: dict[str, dict[str, Any]] = {}
-    for user in users:
-        zone = (user.get("settings") or {}).get("timeZone")
-        for entry in psa.time_entries(user["id"], since, now + dt.timedelta(days=366)):
-            requests = approvals.get(entry["id"], [])
-            payloads[entry["id"]] = time_entry_payload(
-                entry,
-                entry_id=entry["id"],
-                user_id=user["id"],
-                time_zone=zone,
-                approval=_approval(requests, known.get(entry["id"]), complete=approvals_since is None),
-            )
+    zones = {user["id"]: _zone(user) for user in users}
+    requests = psa.approval_requests(updated_since=approvals_since)
+    read = [
+        _Read(entry["id"], user["id"], entry)
+        for user in users
+        for entry in psa.time_entries(user["id"], since, now + dt.timedelta(days=366))
+    ]
+    seen = {r.entry_id for r in read}
+    read += [r for r in _listed_in(requests) if r.entry_id not in seen]
     if find_deleted:
-        missing = {i: p for i, p in known.items() if i not in payloads and not p["deleted"]}
-        payloads |= {i: tombstone(p) for i, p in missing.items() if psa.time_entry(i) is None}
+        read += _missing(engine, psa, scope.tenant, {r.entry_id for r in read})
     arrived_by = "key_sweep" if find_deleted else "sweep"
     with engine.begin() as connection:
+        payloads = _payloads(connection, scope.tenant, read, requests, zones, complete=approvals_since is None)
         received = _receive(connection, scope, payloads, arrived_by, now)
         cursors.put(connection, tenant=scope.tenant, source=CLOCKIFY, name=_SWEEP, value=now.isoformat(), now=now)
     return received
@@ -76,46 +72,81 @@ def fetch_hinted(
     wanted: dict[str, set[str]] = defaultdict(set)
     for hint in hints:
         wanted[hint.object_type].add(hint.object_id)
-    with engine.connect() as connection:
-        zones = canonical.time_zones(connection, scope.tenant)
-        known = _latest_payloads(connection, scope.tenant, wanted[TIME_ENTRY])
-    payloads: dict[str, dict[str, Any]] = {}
-    for entry_id in sorted(wanted[TIME_ENTRY]):
-        entry, before = psa.time_entry(entry_id), known.get(entry_id)
-        if entry is not None:
-            payloads[entry_id] = time_entry_payload(
-                entry,
-                entry_id=entry_id,
-                user_id=entry["userId"],
-                time_zone=zones.get(entry["userId"]),
-                approval=before["approval"] if before else None,
-            )
-        elif before is not None:
-            payloads[entry_id] = tombstone(before)
-    requests = [psa.approval_request(request_id) for request_id in sorted(wanted["approval_request"])]
+    fetched = [(request_id, psa.approval_request(request_id)) for request_id in sorted(wanted["approval_request"])]
+    requests = [request for _, request in fetched if request is not None]
+    entries = [(entry_id, psa.time_entry(entry_id)) for entry_id in sorted(wanted[TIME_ENTRY])]
+    read = [_Read(i, entry["userId"] if entry else None, entry) for i, entry in entries]
+    read += [r for r in _listed_in(requests) if r.entry_id not in wanted[TIME_ENTRY]]
     with engine.begin() as connection:
-        payloads |= _of_requests(connection, scope.tenant, [r for r in requests if r is not None], zones)
+        zones = canonical.time_zones(connection, scope.tenant)
+        payloads = _payloads(connection, scope.tenant, read, requests, zones, complete=False)
         return _receive(connection, scope, payloads, "webhook", now)
 
 
-def _of_requests(
-    connection: Connection, tenant: str, requests: Sequence[Mapping[str, Any]], zones: Mapping[str, str]
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """An entry as just read; None where the source has none of this id. `zone` is its owner's, if it was said."""
+
+    entry_id: str
+    user_id: str | None
+    entry: Mapping[str, Any] | None
+    zone: str | None = None
+
+
+def _payloads(
+    connection: Connection,
+    tenant: str,
+    read: Sequence[_Read],
+    requests: Sequence[Mapping[str, Any]],
+    zones: Mapping[str, str | None],
+    *,
+    complete: bool,
 ) -> dict[str, dict[str, Any]]:
-    """Payloads of the entries in approval requests, with whichever approval of each is the latest known."""
+    """Payloads of what was read, each with whichever approval is the latest known, `complete` or not.
+
+    What is known is looked at under the lock of its writers: between a reading and its transaction another may have
+    stored an approval.
+    """
+    inbox.lock(connection, tenant=tenant, source=CLOCKIFY)
+    known = _latest_payloads(connection, tenant, [r.entry_id for r in read])
     by_entry = _by_entry(requests)
-    known = _latest_payloads(connection, tenant, by_entry.keys())
     payloads = {}
-    for request in requests:
-        owner = request["approvalRequest"]["owner"]["userId"]
-        for entry in request["entries"]:
-            payloads[entry["id"]] = time_entry_payload(
-                entry,
-                entry_id=entry["id"],
-                user_id=owner,
-                time_zone=zones.get(owner) or request["approvalRequest"]["owner"].get("timeZone"),
-                approval=_approval(by_entry[entry["id"]], known.get(entry["id"]), complete=False),
+    for one in read:
+        before = known.get(one.entry_id)
+        if one.entry is not None and one.user_id is not None:
+            payloads[one.entry_id] = time_entry_payload(
+                one.entry,
+                entry_id=one.entry_id,
+                user_id=one.user_id,
+                time_zone=zones.get(one.user_id) or one.zone,
+                approval=_approval(by_entry.get(one.entry_id, ()), before, complete=complete),
             )
+        elif before is not None:
+            payloads[one.entry_id] = tombstone(before)
     return payloads
+
+
+def _listed_in(requests: Iterable[Mapping[str, Any]]) -> list[_Read]:
+    """The entries of approval requests, each once."""
+    found = {}
+    for request in requests:
+        owner = request["approvalRequest"]["owner"]
+        for entry in request.get("entries") or ():
+            found[entry["id"]] = _Read(entry["id"], owner["userId"], entry, owner.get("timeZone"))
+    return list(found.values())
+
+
+def _missing(engine: Engine, psa: ClockifyClient, tenant: str, seen: Collection[str]) -> list[_Read]:
+    """Entries that were once seen and are not among those just seen, fetched one by one."""
+    with engine.connect() as connection:
+        known = _latest_payloads(connection, tenant)
+    unseen = [(i, p["user_id"], psa.time_entry(i)) for i, p in known.items() if i not in seen and not p["deleted"]]
+    return [_Read(entry_id, user_id, entry) for entry_id, user_id, entry in unseen]
+
+
+def _zone(user: Mapping[str, Any]) -> str | None:
+    settings = user.get("settings")
+    return settings.get("timeZone") if isinstance(settings, Mapping) else None
 
 
 def _receive(
@@ -147,7 +178,7 @@ def _by_entry(requests: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[s
 def _approval(
     requests: Sequence[Mapping[str, Any]], known: Mapping[str, Any] | None, *, complete: bool
 ) -> Mapping[str, Any] | None:
-    """The latest approval of an entry: of those just read, and, where not all were read, of the one kept before."""
+    """The latest approval of an entry: of those just read and, where not all were read, of the one kept before."""
     read = latest_approval(requests)
     kept = known["approval"] if known and not complete else None
     return max((a for a in (read, kept) if a), key=lambda a: (a["updated_at"], a["request_id"]), default=None)

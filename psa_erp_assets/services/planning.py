@@ -97,6 +97,7 @@ def make_plan(
         draft = _draft(connection, PgPostingStore(engine, scope.tenant), scope, partition, limited)
         if not retry_rejected:
             draft = draft.without_retries()
+        _mark_changed(connection, scope.tenant, draft.decisions, now)
         decisions.record(connection, scope.tenant, draft.decisions, now)
         _note_holds(connection, scope.tenant, partition, draft.decisions, now)
         plan_id = plans.propose(
@@ -123,6 +124,7 @@ def apply_plan(engine: Engine, scope: Scope, plan_id: int, *, now: dt.datetime) 
         if plan is None or plan.status != "proposed":
             raise PlanNotFoundError(f"there is no proposed plan {plan_id}")
         plans.lock_partition(connection, scope.tenant, plan.partition)
+        time_entries.lock_partition(connection, scope.tenant, plan.partition)
         draft = _draft(connection, store, scope, plan.partition, plan.contracts)
         overtaken = draft.facts_hash != plan.facts_hash
         if not overtaken:
@@ -137,6 +139,15 @@ def apply_plan(engine: Engine, scope: Scope, plan_id: int, *, now: dt.datetime) 
     if overtaken:
         raise PlanOvertakenError(f"facts have changed since plan {plan_id} was made; make a new one")
     return touched
+
+
+def _mark_changed(connection: Connection, tenant: str, decided: Sequence[Decision], now: dt.datetime) -> None:
+    """Make dirty what is now decided otherwise, since a plan that nobody applies must not hide the change."""
+    known = decisions.latest_hashes(connection, tenant, [d.object_id for d in decided])
+    changed = {
+        d.object_id: d.route for d in decided if known.get(d.object_id, decisions.digest(d)) != decisions.digest(d)
+    }
+    time_entries.mark_changed(connection, tenant, changed, now)
 
 
 def _draft(

@@ -71,6 +71,8 @@ def read_back(runtime: Runtime, partition: Partition) -> ReadBackResult:
                 rows=[_row(booked) for booked in documents],
                 now=now,
             )
+        # An entry that moved to this month has left a line in another one, which is not read now.
+        erp_documents.forget_withdrawn(connection, tenant)
         erp_documents.replace_invoices(
             connection, tenant=tenant, erp_company=company, rows=[_invoice(i) for i in found.invoices], now=now
         )

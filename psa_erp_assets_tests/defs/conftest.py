@@ -46,6 +46,13 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
+def daemon_instance() -> Iterator[dg.DagsterInstance]:
+    """One in a folder of its own: sensors and schedules reach theirs by reference, as under the daemon."""
+    with dg.instance_for_test() as fresh:
+        yield fresh
+
+
+@pytest.fixture
 def environ(postgres_server: ServerInfo, catalog_home: Path) -> Iterator[Mapping[str, str]]:
     """What points settings at the session's PostgreSQL, with fresh databases of the sync in it."""
     prepare(postgres_server)

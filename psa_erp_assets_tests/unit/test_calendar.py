@@ -26,7 +26,8 @@ def test_months_have_no_gap_between_them(month: ServiceMonth) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-9", "2026-13", "2026-00", "26-09", "2026-09-01", " 2026-09", "2026-09\n", "", "２０２６-09", "0000-01"]
+    "text",
+    ["2026-9", "2026-13", "2026-00", "26-09", "2026-09-01", " 2026-09", "2026-09\n", "", "２０２６-09", "0000-01"],
 )
 def test_what_is_no_month_is_refused(text: str) -> None:
     """A month that was guessed is a wrong partition."""

@@ -1,7 +1,6 @@
 """Decisions: what an approved entry comes to, or every reason why it does not."""
 
 import datetime as dt
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any

@@ -170,7 +170,9 @@ def test_a_third_is_kept_to_fifty_digits() -> None:
     assert divide(Decimal(1), Decimal(3)) == Decimal("0." + "3" * 50)
 
 
-@pytest.mark.parametrize(("money", "shown"), [(usd("1234.5"), "1,234.50 USD"), (Money(Decimal(1234), "JPY"), "1,234 JPY")])
+@pytest.mark.parametrize(
+    ("money", "shown"), [(usd("1234.5"), "1,234.50 USD"), (Money(Decimal(1234), "JPY"), "1,234 JPY")]
+)
 def test_money_is_shown_with_its_currency(money: Money, shown: str) -> None:
     """A number alone is read in the reader's own currency."""
     assert str(money) == shown

@@ -186,7 +186,9 @@ def dimensions(effect: Effect) -> tuple[Any, ...]:
 
 
 def billed_directly(decision: Decision) -> dict[tuple[Any, ...], tuple[int, Decimal]]:
-    return {dimensions(e): (e.minutes, e.amount.amount) for e in decision.effects if (e.minutes, e.amount.amount) != (0, 0)}
+    return {
+        dimensions(e): (e.minutes, e.amount.amount) for e in decision.effects if (e.minutes, e.amount.amount) != (0, 0)
+    }
 
 
 def decided(minutes: int = 60, *, rate: str = "100.00", known: bool = True, **changes: Any) -> Decision:

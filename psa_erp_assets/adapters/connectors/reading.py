@@ -25,9 +25,11 @@ def optional_text(record: Record, name: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise MalformedRecordError(f"{name} is not a text")
-    # PostgreSQL's text and jsonb cannot hold NUL; refused here, it is one record's trouble and not a batch's.
+    # PostgreSQL's text and jsonb can hold neither; refused here, it is one record's trouble and not a batch's.
     if "\0" in value:
         raise MalformedRecordError(f"{name} contains a NUL character")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise MalformedRecordError(f"{name} contains half of a character")
     return value.strip() or None
 
 

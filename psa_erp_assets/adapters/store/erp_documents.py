@@ -11,6 +11,7 @@ from psa_erp_assets.adapters.store.schema import erp_document, erp_invoice, post
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.erp import ErpDocument
+from psa_erp_assets.domain.posting import State
 
 
 def replace_scope(
@@ -47,6 +48,18 @@ def replace_invoices(
     if rows:
         identity = {"tenant": tenant, "erp_company": erp_company, "read_at": now}
         connection.execute(insert(erp_invoice), [row | identity for row in rows])
+
+
+def forget_withdrawn(connection: Connection, tenant: str) -> None:
+    """Drop what was withdrawn after it was last read, in whichever month it was."""
+    connection.execute(
+        delete(erp_document).where(
+            erp_document.c.tenant == tenant,
+            posting.c.key == erp_document.c.key,
+            posting.c.state == State.WITHDRAWN.value,
+            erp_document.c.read_at < posting.c.state_since,
+        )
+    )
 
 
 def on_document(connection: Connection, tenant: str, keys: Collection[str]) -> frozenset[str]:

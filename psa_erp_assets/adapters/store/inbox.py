@@ -1,6 +1,7 @@
 """The inbox: every version of every source object, as fetched."""
 
 import datetime as dt
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,15 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from psa_erp_assets.adapters.store.schema import inbox, source_object
 from psa_erp_assets.domain.keys import content_hash
 
+# How much longer one reading can take than another that began after it. Beyond it, the clock was put back.
+_LONGEST_READING = dt.timedelta(hours=1)
+# What JSON can spell and PostgreSQL cannot hold.
+_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """A source object as fetched. The body is kept as it came."""
+    """A source object as fetched. The body is kept as it came, but for text that PostgreSQL cannot hold."""
 
     object_id: str
     body: Mapping[str, Any]
@@ -41,14 +47,17 @@ def record(
 ) -> list[StoredPayload]:
     """Keep what is new and answer with just that; what equals the object's latest version is only seen again.
 
-    Writers of one source take turns, so that two fetches of one object cannot both call theirs the next version.
+    `now` is when the reading began: of an object that a reading which began later has stored already, what this one
+    brings is old and is ignored. Writers of one source take turns (`lock`), so that two fetches of one object cannot
+    both call theirs the next version.
     """
-    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"inbox:{tenant}:{source}", 0))))
+    lock(connection, tenant=tenant, source=source)
     latest_by_id = {p.object_id: p for p in payloads}
+    content = source_object.c
     heads = {
         row.object_id: row
         for row in connection.execute(
-            select(source_object.c.object_id, source_object.c.version, source_object.c.content_hash).where(
+            select(content.object_id, content.version, content.content_hash, content.last_seen_at).where(
                 source_object.c.tenant == tenant,
                 source_object.c.source == source,
                 source_object.c.object_type == object_type,
@@ -58,8 +67,12 @@ def record(
     }
     identity = {"tenant": tenant, "source": source, "object_type": object_type}
     rows = []
+    overtaken = {i for i, head in heads.items() if now < head.last_seen_at <= now + _LONGEST_READING}
     for object_id, payload in latest_by_id.items():
-        head, digest = heads.get(object_id), content_hash(payload.body)
+        if object_id in overtaken:
+            continue
+        body = _storable(payload.body)
+        head, digest = heads.get(object_id), content_hash(body)
         if head is None or head.content_hash != digest:
             version = head.version + 1 if head else 1
             rows.append(
@@ -68,12 +81,12 @@ def record(
                     "object_id": object_id,
                     "version": version,
                     "content_hash": digest,
-                    "payload": payload.body,
+                    "payload": body,
                     "arrived_by": arrived_by,
                     "received_at": now,
                 }
             )
-    seen_again = latest_by_id.keys() - {row["object_id"] for row in rows}
+    seen_again = latest_by_id.keys() - {row["object_id"] for row in rows} - overtaken
     if seen_again:
         connection.execute(
             update(source_object)
@@ -112,6 +125,11 @@ def record(
     ]
 
 
+def lock(connection: Connection, *, tenant: str, source: str) -> None:
+    """Make other writers of this source wait until the transaction ends."""
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"inbox:{tenant}:{source}", 0))))
+
+
 def latest(
     connection: Connection,
     *,
@@ -133,3 +151,12 @@ def latest(
     if object_ids is not None:
         query = query.where(source_object.c.object_id.in_(object_ids))
     return {row.object_id: row.payload for row in connection.execute(query)}
+
+
+def _storable(value: Any) -> Any:
+    """The value with a replacement character for each that PostgreSQL would refuse the whole batch for."""
+    if isinstance(value, str):
+        return _NOT_STORABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, Mapping):
+        return {_storable(name): _storable(item) for name, item in value.items()}
+    return [_storable(item) for item in value] if isinstance(value, list) else value

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from psa_erp_assets.adapters.store.schema import time_entry, time_entry_head
@@ -66,6 +66,8 @@ def add_revisions(
     """Store new revisions and make them current. Each entry stands in `entries` once."""
     if not entries:
         return
+    # In the order in which `lock_partition` takes them, so that neither waits for the other.
+    entries = sorted(entries, key=lambda e: e.id)
     connection.execute(
         insert(time_entry),
         [
@@ -94,8 +96,9 @@ def add_revisions(
             index_elements=list(time_entry_head.primary_key.columns),
             set_={
                 name: statement.excluded[name]
-                for name in ("revision", "state", "legal_entity", "service_month", "contract_id", "changed_at")
-            },
+                for name in ("revision", "state", "legal_entity", "service_month", "contract_id")
+            }
+            | {"changed_at": _after_planning(statement.excluded.changed_at)},
         ),
         [
             {
@@ -123,7 +126,7 @@ def mark_changed(connection: Connection, tenant: str, routes: Mapping[str, Route
             legal_entity=bindparam("to_entity"),
             service_month=bindparam("to_month"),
             contract_id=bindparam("to_contract"),
-            changed_at=now,
+            changed_at=_after_planning(literal(now)),
         ),
         [
             {
@@ -132,7 +135,7 @@ def mark_changed(connection: Connection, tenant: str, routes: Mapping[str, Route
                 "to_month": str(route.service_month),
                 "to_contract": route.contract_id,
             }
-            for entry_id, route in routes.items()
+            for entry_id, route in sorted(routes.items(), key=lambda item: item[0])
         ],
     )
     _notify(connection)
@@ -183,13 +186,35 @@ def partitions(connection: Connection, tenant: str) -> list[Partition]:
     return [(row.legal_entity, row.service_month) for row in rows]
 
 
+def lock_partition(connection: Connection, tenant: str, partition: Partition) -> None:
+    """Let nobody change a partition's entries until the transaction ends."""
+    entity, month = partition
+    head = time_entry_head.c
+    connection.execute(
+        select(head.entry_id)
+        .where(_of(tenant), head.legal_entity == entity, head.service_month == month)
+        .order_by(head.entry_id)
+        .with_for_update()
+    )
+
+
 def mark_planned(connection: Connection, tenant: str, entry_ids: Iterable[str], planned_at: dt.datetime) -> None:
-    """These entries were planned from what was known at `planned_at`; what changed later stays dirty."""
+    """These entries are planned as they are now. The caller has locked them since it looked at them."""
+    head = time_entry_head.c
     connection.execute(
         update(time_entry_head)
-        .where(_of(tenant), time_entry_head.c.entry_id.in_(list(entry_ids)))
-        .values(planned_at=planned_at)
+        .where(_of(tenant), head.entry_id.in_(list(entry_ids)))
+        .values(planned_at=func.greatest(literal(planned_at), head.changed_at))
     )
+
+
+def _after_planning(changed_at: ColumnElement[dt.datetime]) -> ColumnElement[dt.datetime]:
+    """The time of a change, but later than the planning that it follows.
+
+    A reading that began before a planning and ended after it brings changes that the planning did not see.
+    """
+    planned_at = time_entry_head.c.planned_at
+    return func.greatest(changed_at, planned_at + dt.timedelta(microseconds=1))
 
 
 def _notify(connection: Connection) -> None:

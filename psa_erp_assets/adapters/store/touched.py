@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, exists, func, or_, select, union_all
+from sqlalchemy import Connection, and_, exists, func, null, or_, select, union_all
 
 from psa_erp_assets.adapters.store.schema import posting, time_entry_head
 from psa_erp_assets.adapters.store.time_entries import IS_DIRTY, Partition
@@ -16,14 +16,14 @@ from psa_erp_assets.domain.records import ApprovalState
 class Touched:
     """A partition with work to do: entries that changed after they were planned, or postings that are due.
 
-    `contracts` are those concerned, None among them for work on no contract. `changed_at` is the latest change (or
-    due time) and `oldest_at` the first that still waits.
+    `contracts` are those concerned, None among them for work on no contract. `changed_at` is the latest change that
+    was not planned, `due_at` the latest time at which a posting should have moved; each None if there is no such.
     """
 
     partition: Partition
     contracts: tuple[str | None, ...]
-    changed_at: dt.datetime
-    oldest_at: dt.datetime
+    changed_at: dt.datetime | None
+    due_at: dt.datetime | None
 
 
 def touched(connection: Connection, tenant: str, *, due_before: dt.datetime) -> Sequence[Touched]:
@@ -33,9 +33,9 @@ def touched(connection: Connection, tenant: str, *, due_before: dt.datetime) -> 
     # What is still a draft has no financial effect, and people edit drafts all day.
     was_posted = exists().where(table.tenant == head.tenant, table.object_id == head.entry_id)
     matters = or_(head.state == ApprovalState.APPROVED.value, was_posted)
-    dirty = select(*place, head.changed_at.label("at")).where(head.tenant == tenant, IS_DIRTY, matters)
+    dirty = select(*place, head.changed_at, null().label("due_at")).where(head.tenant == tenant, IS_DIRTY, matters)
     due = (
-        select(table.legal_entity, table.service_month, head.contract_id, table.due_at.label("at"))
+        select(table.legal_entity, table.service_month, head.contract_id, null(), table.due_at)
         .join(time_entry_head, and_(head.tenant == table.tenant, head.entry_id == table.object_id))
         .where(table.tenant == tenant, table.state.in_(sorted(s.value for s in UNDER_WAY)), table.due_at < due_before)
     )
@@ -45,18 +45,18 @@ def touched(connection: Connection, tenant: str, *, due_before: dt.datetime) -> 
             work.c.legal_entity,
             work.c.service_month,
             func.array_agg(work.c.contract_id.distinct()).label("contracts"),
-            func.max(work.c.at).label("changed_at"),
-            func.min(work.c.at).label("oldest_at"),
+            func.max(work.c.changed_at).label("changed_at"),
+            func.max(work.c.due_at).label("due_at"),
         )
         .group_by(work.c.legal_entity, work.c.service_month)
-        .order_by(func.min(work.c.at), work.c.legal_entity, work.c.service_month)
+        .order_by(func.min(func.least(work.c.changed_at, work.c.due_at)), work.c.legal_entity, work.c.service_month)
     )
     return [
         Touched(
             partition=(row.legal_entity, row.service_month),
             contracts=tuple(row.contracts),
             changed_at=row.changed_at,
-            oldest_at=row.oldest_at,
+            due_at=row.due_at,
         )
         for row in rows
     ]

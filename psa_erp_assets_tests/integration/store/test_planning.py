@@ -1,0 +1,208 @@
+"""A plan's life: proposed, then applied once or overtaken; never twice, never on other facts than it was made from."""
+
+import datetime as dt
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Engine, select
+
+from psa_erp_assets.adapters.store import decisions, schema
+from psa_erp_assets.adapters.store.postings import PgPostingStore
+from psa_erp_assets.domain.master import MasterData
+from psa_erp_assets.domain.posting import Posting, State
+from psa_erp_assets.services import planning
+from psa_erp_assets.services.planning import Plan, PlanNotFoundError, PlanOvertakenError
+from psa_erp_assets_tests.support.facts import TENANT, bill_rate, make_master
+from psa_erp_assets_tests.support.store import NOW, SCOPE, keep_master, psa_payload, receive
+
+SEPTEMBER = ("UK", "2026-09")
+LATER = NOW + dt.timedelta(minutes=10)
+
+
+@pytest.fixture
+def store(clean_store: Engine) -> Engine:
+    """A store with the company's master data and two approved entries."""
+    keep_master(clean_store)
+    receive(clean_store, psa_payload("e1"), psa_payload("e2", 60))
+    return clean_store
+
+
+def propose(engine: Engine, now: dt.datetime = NOW, **options: object) -> Plan:
+    return planning.make_plan(engine, SCOPE, SEPTEMBER, now=now, created_by="test", **options)  # type: ignore[arg-type]
+
+
+def apply(engine: Engine, plan: Plan, now: dt.datetime = NOW) -> int:
+    return planning.apply_plan(engine, SCOPE, plan.id, now=now)
+
+
+def postings(engine: Engine) -> list[Posting]:
+    ids = [f"time_entry:clockify:{i}" for i in ("e1", "e2")]
+    return list(PgPostingStore(engine, TENANT).of_objects(ids))
+
+
+def status(engine: Engine, plan: Plan) -> str:
+    with engine.connect() as connection:
+        return str(connection.execute(select(schema.plan.c.status).where(schema.plan.c.id == plan.id)).scalar_one())
+
+
+def test_a_plan_shows_what_it_would_do_and_does_nothing(store: Engine) -> None:
+    """A preview that posts is no preview."""
+    plan = propose(store)
+    assert plan.actions() == Counter({("create", "billing_line"): 2, ("create", "cost_transaction"): 2})
+    assert plan.amounts()["create", "billing_line", "GBP"] == Decimal("183.33")
+    assert plan.acting
+    assert postings(store) == []
+    assert status(store, plan) == "proposed"
+
+
+def test_an_applied_plan_is_what_was_shown(store: Engine) -> None:
+    """Somebody approved other amounts than those that are posted."""
+    plan = propose(store)
+    assert apply(store, plan) == 4
+    assert {(p.key, p.amount) for p in postings(store)} == {(i.key, i.effect.amount) for i in plan.items if i.effect}
+    assert {p.plan_id for p in postings(store)} == {plan.id}
+    assert status(store, plan) == "applied"
+    assert not propose(store, LATER).acting
+
+
+def test_a_plan_is_applied_once(store: Engine) -> None:
+    """A double click would post a month twice."""
+    plan = propose(store)
+    apply(store, plan)
+    with pytest.raises(PlanNotFoundError, match=str(plan.id)):
+        apply(store, plan)
+    with pytest.raises(PlanNotFoundError, match="404"):
+        planning.apply_plan(store, SCOPE, 404, now=NOW)
+    assert len(postings(store)) == 4
+
+
+@pytest.mark.parametrize("change", ["an edit", "a rate", "another plan", "a new entry"])
+def test_a_plan_that_facts_have_overtaken_is_refused(store: Engine, change: str) -> None:
+    """What was approved on Friday would be posted on Monday although the hours have been corrected since."""
+    plan = propose(store)
+    if change == "an edit":
+        receive(store, psa_payload("e1", 40), now=LATER)
+    elif change == "a rate":
+        keep_master(store, make_master(bill_rates=(bill_rate("120.00"),)), LATER)
+    elif change == "a new entry":
+        receive(store, psa_payload("e3"), now=LATER)
+    else:
+        apply(store, propose(store))
+    before = len(postings(store))
+    with pytest.raises(PlanOvertakenError, match="make a new one"):
+        apply(store, plan)
+    assert len(postings(store)) == before
+    assert status(store, plan) == "overtaken"
+
+
+def test_a_change_that_matters_to_no_decision_overtakes_nothing(store: Engine) -> None:
+    """On a busy day no plan could ever be applied."""
+    plan = propose(store)
+    receive(store, psa_payload("other", day=dt.date(2026, 10, 2)), now=LATER)
+    keep_master(store, make_master(bill_rates=(bill_rate(), bill_rate(id="x", project_id="PRJ-0009"))), LATER)
+    assert apply(store, plan) == 4
+
+
+def test_two_equal_plans_at_once_make_one_set_of_postings(store: Engine) -> None:
+    """Edge case 4: two runs of one partition would both bill it."""
+    plans = [propose(store) for _ in range(6)]
+    start = threading.Barrier(len(plans))
+
+    def race(plan: Plan) -> str:
+        start.wait()
+        try:
+            return f"applied {apply(store, plan)}"
+        except PlanOvertakenError:
+            return "overtaken"
+
+    with ThreadPoolExecutor(len(plans)) as pool:
+        assert sorted(pool.map(race, plans)) == ["applied 4", *["overtaken"] * 5]
+    assert len(postings(store)) == 4
+
+
+def test_one_plan_applied_by_many_at_once_is_applied_once(store: Engine) -> None:
+    """The same, by six impatient people with one plan."""
+    plan = propose(store)
+    start = threading.Barrier(6)
+
+    def race(_: int) -> bool:
+        start.wait()
+        try:
+            return apply(store, plan) == 4
+        except (PlanOvertakenError, PlanNotFoundError):
+            return False
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(race, range(6))) == 1
+    assert (len(postings(store)), status(store, plan)) == (4, "applied")
+
+
+def test_planning_while_entries_change_loses_no_change(store: Engine) -> None:
+    """An edit between a planner's look and its note that all is planned would be billed as it was, for ever."""
+    stop = threading.Event()
+
+    def edit() -> int:
+        number = 0
+        while not stop.is_set() and number < 200:
+            number += 1
+            receive(store, psa_payload("e1", 30 + number % 25), psa_payload("e2", 31 + number % 24), now=NOW)
+        return number
+
+    with ThreadPoolExecutor(1) as pool:
+        editing = pool.submit(edit)
+        for _ in range(12):
+            try:
+                apply(store, propose(store, LATER), LATER)
+            except PlanOvertakenError:
+                continue
+        stop.set()
+        assert editing.result() > 0
+    with store.connect() as connection:
+        dirty = planning.time_entries.dirty_entries(connection, TENANT, SEPTEMBER)
+    last = propose(store, LATER)
+    assert {i.object_id for i in last.items if i.acts} <= dirty
+
+
+def test_a_plan_can_be_limited_to_some_contracts(store: Engine) -> None:
+    """The cost of one approval would be that of the whole month."""
+    receive(store, psa_payload("stray", project_id=None, user_id="u2"), now=LATER)
+    assert propose(store, contracts=["CTR-0002"]).decisions == ()
+    only = propose(store, contracts=["CTR-0001"])
+    assert (only.contracts, len(only.decisions)) == (("CTR-0001",), 2)
+    assert apply(store, only, LATER) == 4
+
+
+def test_what_was_just_rejected_is_left_alone_where_that_is_asked_for(store: Engine) -> None:
+    """A run would send what the ERP refuses, over and over, until it gives up."""
+    apply(store, propose(store))
+    ledger = PgPostingStore(store, TENANT)
+    with store.begin() as connection:
+        connection.execute(schema.posting.update().values(state=State.REJECTED.value, fault_code="posting_rejected"))
+    assert {item.action.value for item in propose(store, LATER).items} == {"retry"}
+    patient = propose(store, LATER, retry_rejected=False)
+    assert patient.items == ()
+    assert apply(store, patient, LATER) == 0
+    assert {p.state for p in ledger.of_objects(["time_entry:clockify:e1"])} == {State.REJECTED}
+    apply(store, propose(store, LATER), LATER)
+    assert {p.state for p in ledger.of_objects(["time_entry:clockify:e1"])} == {State.READY}
+
+
+def _decisions(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return len(connection.execute(select(schema.decision.c.id)).all())
+
+
+@pytest.mark.parametrize(("master", "more"), [(make_master(), 0), (make_master(bill_rates=(bill_rate("1.00"),)), 2)])
+def test_a_decision_is_written_down_when_it_is_another_one(store: Engine, master: MasterData, more: int) -> None:
+    """Its history would be as long as the number of syncs, or have gaps."""
+    propose(store)
+    keep_master(store, master, LATER)
+    for _ in range(2):
+        plan = propose(store, LATER)
+    assert _decisions(store) == 2 + more
+    with store.connect() as connection:
+        known = decisions.latest_hashes(connection, TENANT)
+    assert known == {d.object_id: decisions.digest(d) for d in plan.decisions}
