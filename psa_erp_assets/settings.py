@@ -24,7 +24,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SQL_MODELS = REPOSITORY / "dbt_like_sql"
 
 
-class ConfigError(Exception):
+class OperatorError(Exception):
+    """Something that an operator can put right; the message says what is wrong and what to do."""
+
+
+class ConfigError(OperatorError):
     """Settings that cannot be used; `problems` has one line each, with file, line and fix."""
 
     def __init__(self, problems: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ from psa_erp_assets.services import exception_items, sync
 from psa_erp_assets.services import status as statuses
 from psa_erp_assets.services import trace as traces
 from psa_erp_assets.services.plain import to_plain
-from psa_erp_assets.services.planning import apply_plan
+from psa_erp_assets.services.planning import apply_plan, partition_of
 from psa_erp_assets.services.read_back import read_back
 from psa_erp_assets.services.reconciliation import Reconciliation, reconcile
 from psa_erp_assets.services.refresh import refresh_all
@@ -125,7 +125,7 @@ def apply(
         with open_prepared(settings) as runtime:
             if plan_id is not None:
                 touched = apply_plan(runtime.engine, runtime.scope, plan_id, now=runtime.clock())
-                report = sync.send(runtime)
+                report = sync.send(runtime, partition_of(runtime.engine, runtime.scope, plan_id))
                 body: object = {"plan": plan_id, "postings": touched, "states": to_plain(report)["states"]}
                 emit(as_json, lambda: body, lambda: stdout.print(f"Plan {plan_id}: {touched} postings."))
                 return

@@ -21,7 +21,7 @@ from psa_erp_assets.adapters.postgres import PostgresError
 from psa_erp_assets.domain.erp import LookUpFailedError
 from psa_erp_assets.services.planning import PlanNotFoundError, PlanOvertakenError
 from psa_erp_assets.services.trace import NotFoundError
-from psa_erp_assets.settings import ConfigError
+from psa_erp_assets.settings import ConfigError, OperatorError
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -29,6 +29,7 @@ stderr = Console(stderr=True)
 # What can go wrong in ways that an operator can do something about: the message, and what to try.
 _EXPECTED: Sequence[tuple[type[Exception], str]] = (
     (ConfigError, "Correct the settings; `psa-erp config check` tells when they are right."),
+    (OperatorError, "Put it right and run the command again; what was done stays done."),
     (PostgresError, "Look at the log in data/postgres, or set PSA_ERP_DATABASE_URL to a server that runs."),
     (OperationalError, "PostgreSQL does not answer: is it running, and is PSA_ERP_DATABASE_URL right?"),
     (SourceError, "Is the source system up, and are its address and key right? Nothing was changed."),
@@ -121,4 +122,4 @@ def _text(value: Any) -> str:
 
 def _first_lines(error: Exception) -> str:
     """A driver's message repeats the statement and its parameters; the first line says what is wrong."""
-    return str(error) if isinstance(error, ConfigError) else str(error).partition("\n")[0]
+    return str(error) if isinstance(error, OperatorError) else str(error).partition("\n")[0]

@@ -12,12 +12,12 @@ from pathlib import Path
 import httpx
 
 from psa_erp_assets.cli.serving import port_of
-from psa_erp_assets.settings import REPOSITORY, Settings
+from psa_erp_assets.settings import REPOSITORY, OperatorError, Settings
 
 _START_SECONDS, _STOP_SECONDS = 90.0, 15.0
 
 
-class ProcessError(RuntimeError):
+class ProcessError(OperatorError):
     """A process did not start, or ended by itself."""
 
 

@@ -14,7 +14,7 @@ from psa_erp_assets.console.app import create_app
 from psa_erp_assets.services import hint_worker
 from psa_erp_assets.services.receiving import clockify_source
 from psa_erp_assets.services.runtime import Runtime, open_runtime
-from psa_erp_assets.settings import ConfigError, Settings
+from psa_erp_assets.settings import ConfigError, OperatorError, Settings
 
 _START_SECONDS = 20.0
 
@@ -43,7 +43,7 @@ def port_of(url: str) -> int:
 
 @contextmanager
 def running_console(settings: Settings) -> Iterator[str]:
-    """The console in a thread, for the time of the block; gives its address. Raises RuntimeError if it cannot start."""
+    """The console in a thread, for the time of the block; gives its address. Raises OperatorError if it cannot start."""
     with open_runtime(settings) as runtime:
         config = uvicorn.Config(
             console_app(runtime),
@@ -60,7 +60,7 @@ def running_console(settings: Settings) -> Iterator[str]:
         deadline = time.monotonic() + _START_SECONDS
         while not server.started:
             if not thread.is_alive() or time.monotonic() > deadline:
-                raise RuntimeError(f"the console did not start at {settings.console_url}; is its port in use?")
+                raise OperatorError(f"the console did not start at {settings.console_url}; is its port in use?")
             time.sleep(0.02)
         try:
             yield settings.console_url

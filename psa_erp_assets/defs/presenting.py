@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from psa_erp_assets.services.planning import Plan
     from psa_erp_assets.services.posting_policy import EngineReport
     from psa_erp_assets.services.reconciliation import Minutes
+    from psa_erp_assets.services.sync import Settled
 
 MOST_ROWS = 20
 _LONGEST_CELL = 160
@@ -73,7 +74,7 @@ def plan(made: "Plan") -> Metadata:
         "plan": made.id,
         "entries": len(made.decisions),
         "minutes": sum(decision.minutes for decision in made.decisions),
-        "contracts": "all" if made.contracts is None else ", ".join(c or "none" for c in made.contracts) or "none",
+        "contracts": _contracts(made.contracts),
         "actions": markdown_table(["action", "effect", "items"], actions),
         "amounts": amounts_table(made.amounts(), ["action", "effect", "currency"]),
         "held": markdown_table(
@@ -82,6 +83,21 @@ def plan(made: "Plan") -> Metadata:
         ),
         "held_entries": sum(bool(decision.holds) for decision in made.decisions),
     }
+
+
+def settled(done: "Settled") -> Metadata:
+    """What was planned and sent for a partition in one go."""
+    actions = [(action, kind, count) for (action, kind), count in sorted(done.actions.items())]
+    return {
+        "planned": markdown_table(["action", "effect", "items"], actions),
+        "contracts": _contracts(done.plan.contracts),
+        "last_plan": done.plan.id,
+        **engine(done.engine),
+    }
+
+
+def _contracts(contracts: Sequence[str | None] | None) -> str:
+    return "all" if contracts is None else ", ".join(c or "none" for c in contracts)
 
 
 def engine(reports: Sequence["EngineReport"]) -> Metadata:

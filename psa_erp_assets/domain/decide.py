@@ -249,9 +249,6 @@ class _Work:
             pair = f"{rate.per_hour.currency}/{entity.currency}"
             self.hold("no_fx_rate", f"no {pair} rate on or before {self.entry.service_date}", kind)
             return
-        if (entity.code, ServiceMonth.of(self.entry.service_date)) in self.master.closed_periods:
-            month = ServiceMonth.of(self.entry.service_date)
-            self.hold("period_closed", f"{month} is closed in {entity.code}", kind)
         if self.held(kind) or project.erp_analytic is None:
             return
         self.versions["cost_rate"] = rate.id

@@ -5,10 +5,11 @@ that is already as it should be gives an empty plan, so plan(plan) = plan.
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decide import Decision, Hold
 from psa_erp_assets.domain.effects import Effect, EffectType, payload_hash, reversal_of
 from psa_erp_assets.domain.keys import posting_key
@@ -29,6 +30,7 @@ class Action(enum.StrEnum):
 
 
 _ACTING = frozenset({Action.CREATE, Action.WITHDRAW, Action.REVERSE, Action.CANCEL, Action.RETRY})
+_POSTING = _ACTING - {Action.CANCEL}
 _UNSENT = frozenset({State.PLANNED, State.HELD, State.READY})
 _SENT = frozenset({State.IN_FLIGHT, State.AMBIGUOUS, State.RESOLVING, State.CONFIRMED})
 _NEEDS_HUMAN = frozenset({State.CONFLICT, State.DUPLICATE, State.DRIFT})
@@ -62,8 +64,17 @@ class PlanItem:
         return self.action in _ACTING
 
 
+ClosedPeriods = Mapping[tuple[str, ServiceMonth], str]
+"""The legal entity's code by ERP company and month, for each month that is closed in its books."""
+
+
 def plan_entry(
-    decision: Decision, postings: Sequence[Posting], on_document: AbstractSet[str], tenant: str
+    decision: Decision,
+    postings: Sequence[Posting],
+    on_document: AbstractSet[str],
+    tenant: str,
+    *,
+    closed: ClosedPeriods | None = None,
 ) -> list[PlanItem]:
     """The plan of one entry: for each effect type, from what is there (`postings`, all of this entry, in any order)
     to what the decision wants. `on_document` are the keys whose ERP document another document has taken up.
@@ -71,7 +82,9 @@ def plan_entry(
     items: list[PlanItem] = []
     for effect_type in EffectType:
         mine = sorted((p for p in postings if p.effect_type is effect_type), key=lambda p: p.revision)
-        items += _Chain(decision, effect_type, mine, on_document, tenant).items()
+        chain = _Chain(decision, effect_type, mine, on_document, tenant)
+        # A draft invoice line is in no period; finance dates the invoice.
+        items += chain.items({} if effect_type is EffectType.BILLING_LINE else closed or {})
     return items
 
 
@@ -92,10 +105,30 @@ class _Chain:
         self.postings, self.on_document = postings, on_document
         self.next_revision = max((p.revision for p in postings), default=0) + 1
 
-    def items(self) -> list[PlanItem]:
+    def items(self, closed: ClosedPeriods) -> list[PlanItem]:
         originals = [p for p in self.postings if p.leg is Leg.ORIGINAL and p.state not in _ENDED]
         held = [self._item(Action.HOLD, self.hold.detail, hold=self.hold)] if self.hold is not None else []
-        return self._act_on(originals) + held
+        return self._outside(closed, self._act_on(originals)) + held
+
+    def _outside(self, closed: ClosedPeriods, items: list[PlanItem]) -> list[PlanItem]:
+        """The items, or a hold in place of all that post where one of them would post into a closed period.
+
+        All: half of a correction, such as the reversal without what follows it, is worse than none. What is in the
+        books already is as it should be and needs no item, so that closing a month holds nothing of it.
+        """
+        periods = [self._period(item) for item in items if item.action in _POSTING]
+        shut = sorted({f"{period[1]} is closed in {closed[period]}" for period in periods if period in closed})
+        if not shut:
+            return items
+        hold = Hold("period_closed", self.effect_type, "; ".join(shut))
+        cancelled = [item for item in items if item.action is Action.CANCEL]
+        return [*cancelled, self._item(Action.HOLD, hold.detail, hold=hold)]
+
+    def _period(self, item: PlanItem) -> tuple[str, ServiceMonth]:
+        """Company and month that the item posts into; of a withdrawal, those of what it withdraws."""
+        effect = item.effect or next(p.effect for p in self.postings if p.key == item.target_key)
+        assert effect is not None
+        return effect.erp_company, ServiceMonth.of(effect.service_date)
 
     def _act_on(self, originals: Sequence[Posting]) -> list[PlanItem]:
         """Bring the newest original to what is wanted; one that was never sent yields to those before it."""

@@ -30,7 +30,7 @@ from psa_erp_assets.services.runtime import (
     prepare,
     running_server,
 )
-from psa_erp_assets.settings import Settings, load_settings
+from psa_erp_assets.settings import OperatorError, Settings, load_settings
 
 FINANCE_PASSWORD = "PSA_ERP_DEMO_FINANCE_PASSWORD"  # noqa: S105 - the name of a secret, not one
 CONTROL_KEY = "PSA_ERP_DEMO_CONTROL_KEY"
@@ -44,11 +44,11 @@ _FINANCE_SECONDS = 300.0
 Report = Callable[[str], None]
 
 
-class PortTakenError(Exception):
+class PortTakenError(OperatorError):
     """An address of the settings is in use by something else."""
 
 
-class ForeignHomeError(Exception):
+class ForeignHomeError(OperatorError):
     """The home holds data that the demo did not make; it is not touched."""
 
 

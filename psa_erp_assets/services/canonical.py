@@ -137,20 +137,30 @@ def mark_touched(connection: Connection, scope: Scope, now: dt.datetime) -> int:
     """Make dirty every entry about which master data now lead to another decision; answers with how many.
 
     The decision itself is what is compared, so that a changed record touches just the entries that depend on it,
-    whichever way they do.
+    whichever way they do. A closed period changes no decision, only when it can be carried out: what waits for one
+    is touched when periods have changed.
     """
     tenant, master = scope.tenant, load_master(connection, scope.tenant)
     entries = time_entries.current(connection, tenant)
     heads = time_entries.heads(connection, tenant)
     known = decisions.latest_hashes(connection, tenant)
+    waiting = _waiting_for_a_period(connection, tenant)
     touched = {}
     for entry in entries:
         decision, head = decide(entry, master, scope.rules), heads[entry.id]
         moved = (decision.route.legal_entity, decision.route.contract_id) != (head.legal_entity, head.contract_id)
-        if moved or (entry.id in known and known[entry.id] != decisions.digest(decision)):
+        changed = entry.id in known and known[entry.id] != decisions.digest(decision)
+        if moved or changed or entry.id in waiting:
             touched[entry.id] = decision.route
     time_entries.mark_changed(connection, tenant, touched, now)
     return len(touched)
+
+
+def _waiting_for_a_period(connection: Connection, tenant: str) -> set[str]:
+    """The entries that a closed period has stopped, if accounting periods have changed since that was last seen."""
+    changed_at = master_records.changed_at(connection, tenant=tenant, object_type="accounting_period")
+    items = exceptions.list_items(connection, tenant, code="period_closed")
+    return {item["object_id"] for item in items if changed_at is not None and item["last_seen_at"] < changed_at}
 
 
 def _next_revision(known: TimeEntry | None, facts: TimeEntryFacts, inbox_id: int) -> TimeEntry | None:

@@ -12,7 +12,7 @@ from psa_erp_assets.adapters.store import decisions, erp_documents, exceptions, 
 from psa_erp_assets.adapters.store.exceptions import Sighting
 from psa_erp_assets.adapters.store.postings import PgPostingStore
 from psa_erp_assets.adapters.store.time_entries import Partition
-from psa_erp_assets.domain.decide import Decision, decide
+from psa_erp_assets.domain.decide import Decision, Hold, decide
 from psa_erp_assets.domain.keys import content_hash
 from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
 from psa_erp_assets.domain.posting import Leg, Posting, State, new_posting
@@ -99,7 +99,7 @@ def make_plan(
             draft = draft.without_retries()
         _mark_changed(connection, scope.tenant, draft.decisions, now)
         decisions.record(connection, scope.tenant, draft.decisions, now)
-        _note_holds(connection, scope.tenant, partition, draft.decisions, now)
+        _note_holds(connection, scope.tenant, partition, draft, now)
         plan_id = plans.propose(
             connection,
             tenant=scope.tenant,
@@ -111,6 +111,15 @@ def make_plan(
             now=now,
         )
     return Plan(id=plan_id, partition=partition, contracts=limited, items=draft.items, decisions=draft.decisions)
+
+
+def partition_of(engine: Engine, scope: Scope, plan_id: int) -> Partition:
+    """The partition that a plan is for. Raises PlanNotFoundError."""
+    with engine.connect() as connection:
+        plan = plans.load(connection, scope.tenant, plan_id)
+    if plan is None:
+        raise PlanNotFoundError(f"there is no plan {plan_id}")
+    return plan.partition
 
 
 def apply_plan(engine: Engine, scope: Scope, plan_id: int, *, now: dt.datetime) -> int:
@@ -165,14 +174,20 @@ def _draft(
     live = [p.key for of_entry in made.values() for p in of_entry if p.state is State.VERIFIED]
     on_document = erp_documents.on_document(connection, scope.tenant, live)
     decided = tuple(decide(entry, master, scope.rules) for entry in entries)
+    closed = {
+        (entity.erp_company, month): code
+        for code, month in master.closed_periods
+        if (entity := master.legal_entity(code)) is not None
+    }
     items = tuple(
         item
         for decision in decided
-        for item in plan_entry(decision, made[decision.object_id], on_document, scope.tenant)
+        for item in plan_entry(decision, made[decision.object_id], on_document, scope.tenant, closed=closed)
     )
     facts = {
         "decisions": [decisions.digest(d) for d in decided],
         "postings": [[p.key, p.state.value, p.key in on_document] for d in decided for p in made[d.object_id]],
+        "items": [[item.action.value, item.key] for item in items],
     }
     return _Draft(
         items=items, decisions=decided, entry_ids=tuple(e.id for e in entries), facts_hash=content_hash(facts)
@@ -220,16 +235,19 @@ def _key(item: PlanItem) -> str:
     return item.key
 
 
-def _note_holds(
-    connection: Connection, tenant: str, partition: Partition, decided: Sequence[Decision], now: dt.datetime
-) -> None:
+def _note_holds(connection: Connection, tenant: str, partition: Partition, draft: _Draft, now: dt.datetime) -> None:
     """Open an exception for each reason that holds an entry; resolve those of the same entries that are gone."""
+    planned: dict[str, list[Hold]] = defaultdict(list)
+    for item in draft.items:
+        if item.hold is not None:
+            planned[item.object_id].append(item.hold)
     sightings = []
-    for decision in decided:
+    for decision in draft.decisions:
+        holds = dict.fromkeys((*decision.holds, *planned[decision.object_id]))
         effects: dict[str, list[str]] = defaultdict(list)
-        for hold in decision.holds:
+        for hold in holds:
             effects[hold.code].append(hold.effect_type.value)
-        details = {hold.code: hold.detail for hold in decision.holds}
+        details = {hold.code: hold.detail for hold in holds}
         sightings += [
             Sighting(
                 code=code,
@@ -249,5 +267,5 @@ def _note_holds(
         "plan",
         [(s.code, s.object_id) for s in sightings],
         now,
-        looked_at=[d.object_id for d in decided],
+        looked_at=[d.object_id for d in draft.decisions],
     )

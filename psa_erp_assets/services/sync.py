@@ -14,6 +14,7 @@ from psa_erp_assets.services import canonical, extraction, planning
 from psa_erp_assets.services.canonical import Received
 from psa_erp_assets.services.planning import Plan, PlanOvertakenError
 from psa_erp_assets.services.posting_engine import EngineReport
+from psa_erp_assets.services.read_back import erp_company
 from psa_erp_assets.services.runtime import Runtime
 
 # A removal that the ERP refuses and the reversal that then takes its place need two rounds; facts that move
@@ -93,7 +94,7 @@ def settle(
     actions: Counter[tuple[str, str]] = Counter()
     reports: list[EngineReport] = []
     for _ in range(_ROUNDS):
-        reports.append(send(runtime, effect_types))
+        reports.append(send(runtime, partition, effect_types))
         plan = plan_and_apply(runtime, partition, created_by=created_by, contracts=contracts, retry_rejected=False)
         actions += plan.actions()
         if not any(item.acts and item.effect_type in effect_types for item in plan.items):
@@ -101,11 +102,13 @@ def settle(
     return Settled(partition=partition, actions=actions, plan=plan, engine=tuple(reports))
 
 
-def send(runtime: Runtime, effect_types: Sequence[EffectType] = _ALL_TYPES) -> EngineReport:
-    """Let the posting engine work until only what waits for time or for a person is left."""
-    with runtime.engine.connect() as connection:
-        entities = canonical.load_master(connection, runtime.settings.tenant).legal_entities
-    return runtime.posting_engine.run_until_settled([e.erp_company for e in entities], effect_types=effect_types)
+def send(runtime: Runtime, partition: Partition, effect_types: Sequence[EffectType] = _ALL_TYPES) -> EngineReport:
+    """Let the posting engine work on a partition's ERP companies until only what waits for time or a person is left.
+
+    That is the company of its legal entity, and any other from which work that has moved here is taken back.
+    """
+    companies = {*runtime.postings.companies_of(partition), erp_company(runtime, partition[0])}
+    return runtime.posting_engine.run_until_settled(companies, effect_types=effect_types)
 
 
 def plan_and_apply(

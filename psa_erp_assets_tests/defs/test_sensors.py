@@ -15,7 +15,8 @@ from psa_erp_assets.adapters.store import schema, time_entries
 from psa_erp_assets.adapters.store.touched import Touched
 from psa_erp_assets.definitions import build_defs
 from psa_erp_assets.defs.assets.posting import CONTRACTS_TAG
-from psa_erp_assets.defs.sensors import ASK_AGAIN_AFTER, UnderWay, approvals_sensor, news, requests_for
+from psa_erp_assets.defs.requests import ASK_AGAIN_AFTER, UnderWay, news, requests_for
+from psa_erp_assets.defs.sensors import approvals_sensor
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decide import Route
 from psa_erp_assets.domain.records import ApprovalState, TimeEntry
@@ -39,7 +40,7 @@ def touched(
     due: dt.datetime | None = None,
     contracts: tuple[str | None, ...] = ("CTR-0001",),
 ) -> Touched:
-    return Touched(partition=(entity, month), contracts=contracts, changed_at=changed, due_at=due)
+    return Touched(partition=(entity, month), contracts=contracts, changed_at=changed, due_at=due, items=1)
 
 
 def keys(requests: Sequence[dg.RunRequest]) -> list[str]:

@@ -13,14 +13,17 @@ from psa_erp_assets.adapters.connectors.clockify.canonical import user_facts
 from psa_erp_assets.adapters.connectors.clockify.client import ClockifyClient, clockify_auth
 from psa_erp_assets.adapters.http import JsonApi, SourceError
 from psa_erp_assets.adapters.store import deliveries, exceptions, master_records, schema, time_entries
+from psa_erp_assets.domain.facts import PsaUserFacts
 from psa_erp_assets.domain.records import ApprovalState, TimeEntry
 from psa_erp_assets.sandbox.actors import Actors, actors_at
 from psa_erp_assets.sandbox.company_model import DemoCompany, RequestState
 from psa_erp_assets.sandbox.serve import SandboxServer, running_sandbox
-from psa_erp_assets.services import extraction, hints
+from psa_erp_assets.services import canonical, extraction, hints
 from psa_erp_assets.services.canonical import Received
 from psa_erp_assets.services.hints import Drained
+from psa_erp_assets.services.master_data import REFRESHES, Refreshed, Sources, SuspiciousShrinkError
 from psa_erp_assets.services.scope import Scope
+from psa_erp_assets.settings import load_settings
 from psa_erp_assets_tests.support.facts import RULES, TENANT
 from psa_erp_assets_tests.support.manual_clock import ManualClock
 from psa_erp_assets_tests.support.small_company import small_company
@@ -412,3 +415,47 @@ def test_any_order_of_webhooks_ends_in_the_same_state(
             assert drained.failed == 0
             left = left[size:]
         assert entries(clean_store, scope.tenant) == swept
+
+
+def refresh_users(engine: Engine, psa: ClockifyClient) -> Refreshed:
+    """Master data that need the PSA alone."""
+    sources = Sources(psa=psa, crm=None, hr=None, erp=None)
+    return REFRESHES["psa_users"](engine, load_settings({}), sources, NOW)
+
+
+def keep_users(engine: Engine, number: int) -> None:
+    """People of whom the PSA no longer says anything."""
+    users = [
+        PsaUserFacts(psa_id=f"gone-{n}", name="", email=f"{n}@example.com", time_zone="UTC", active=True)
+        for n in range(number)
+    ]
+    with engine.begin() as connection:
+        master_records.replace_all(
+            connection,
+            tenant=TENANT,
+            object_type="psa_user",
+            source="clockify",
+            records=[(u.psa_id, u) for u in users],
+            now=NOW,
+        )
+
+
+def test_a_source_that_lost_most_of_its_records_is_not_believed(
+    clean_store: Engine, psa: ClockifyClient, company: DemoCompany
+) -> None:
+    """A view that was misconfigured would take a company's people away, and hold all of their work."""
+    keep_users(clean_store, 40)
+    before = rows(clean_store)
+    with pytest.raises(SuspiciousShrinkError, match="clockify no longer has 40 of the psa_user records"):
+        refresh_users(clean_store, psa)
+    assert rows(clean_store) == before
+    with clean_store.connect() as connection:
+        assert len(canonical.time_zones(connection, TENANT)) == 40
+
+
+def test_a_few_records_may_go(clean_store: Engine, psa: ClockifyClient) -> None:
+    """People leave; a guard that never lets them go is switched off."""
+    keep_users(clean_store, 5)
+    refreshed = refresh_users(clean_store, psa)
+    assert refreshed.change.removed == 5
+    assert refreshed.change.added == len(refreshed.records) > 0

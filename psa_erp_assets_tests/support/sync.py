@@ -105,6 +105,14 @@ class Company:
             for month in (ServiceMonth(2026, 9), ServiceMonth(2026, 10)):
                 self.tryton.finance.post_moves(company, self.tryton.finance.draft_moves(company, month))
 
+    def charge(self, legal_entity: str, tax: str) -> None:
+        """From now on the settings say that the entity charges this tax to all of its customers."""
+        profiles = [
+            p.model_copy(update={"erp_tax": tax}) if p.legal_entity == legal_entity else p
+            for p in self.runtime.settings.tax_profiles
+        ]
+        self.runtime.settings = self.runtime.settings.model_copy(update={"tax_profiles": tuple(profiles)})
+
     def reconciled(self) -> Counter[str]:
         """Read back and reconcile everything; how many rows there are of each class."""
         classes: Counter[str] = Counter()
@@ -160,7 +168,7 @@ def open_company(postgres_server: ServerInfo, tmp_path_factory: pytest.TempPathF
                     connections["erp"]["password"]: tryton.server.credentials.passwords[SYNC_USER],
                 }
             )
-            prepare(settings)
+            prepare(postgres_server)
             return Company(stack.enter_context(open_runtime(settings)), sandbox, tryton, config)
 
         yield make

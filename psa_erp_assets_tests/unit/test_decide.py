@@ -150,7 +150,6 @@ def contract(**changes: Any) -> MasterData:
         ("no_fx_rate", {COST}, make_master(fx_rates=()), {}),
         ("no_fx_rate", {COST}, make_master(fx_rates=(fx_rate("USD", "GBP", "0.75", DAY + dt.timedelta(days=1)),)), {}),
         ("no_cost_rate", {COST}, make_master(cost_rates=()), {}),
-        ("period_closed", {COST}, make_master(closed_periods=frozenset({("UK", ServiceMonth(2026, 9))})), {}),
     ],
 )
 def test_every_gap_holds_just_what_depends_on_it(
@@ -173,10 +172,10 @@ def test_every_hold_has_an_owner_and_a_next_step() -> None:
     assert all(fault.next_step for fault in FAULTS.values())
 
 
-def test_a_period_of_another_company_or_month_may_be_closed() -> None:
-    """One company's closing would stop all."""
-    closed = frozenset({("US", ServiceMonth(2026, 9)), ("UK", ServiceMonth(2026, 8)), ("UK", ServiceMonth(2026, 10))})
-    assert decided(master=make_master(closed_periods=closed)).holds == ()
+def test_a_closed_period_decides_nothing() -> None:
+    """Closing a month would put everything that it has in its books into the exception queue."""
+    closed = frozenset({("UK", ServiceMonth(2026, 9))})
+    assert decided(master=make_master(closed_periods=closed)) == decided()
 
 
 @pytest.mark.parametrize("offset", [0, 1])

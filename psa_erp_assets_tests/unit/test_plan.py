@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from psa_erp_assets.domain import posting as states
+from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decide import Decision, decide
 from psa_erp_assets.domain.effects import Effect, EffectType, to_payload
 from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
@@ -49,8 +50,10 @@ class Ledger:
     seen: set[str] = field(default_factory=set)
     claims: dict[str, str] = field(default_factory=dict)
 
-    def plan(self, decision: Decision) -> list[PlanItem]:
-        return plan_entry(decision, list(self.postings.values()), self.seen, TENANT)
+    def plan(self, decision: Decision, *closed: str) -> list[PlanItem]:
+        """`closed` are months that are closed in the UK company."""
+        periods = {("2", ServiceMonth.parse(month)): "UK" for month in closed}
+        return plan_entry(decision, list(self.postings.values()), self.seen, TENANT, closed=periods)
 
     def apply(self, items: Iterable[PlanItem]) -> int:
         """As `services.planning` does: cancellations first, then what is new, then what is tried again."""
@@ -419,6 +422,48 @@ def test_a_raise_touches_cost_alone() -> None:
     items = ledger.plan(raised)
     assert actions(items) == []
     assert actions(items, COST) == ["reverse", "create"]
+
+
+def test_nothing_is_planned_into_a_closed_period() -> None:
+    """Edge case 18, fault 21: re-dated without a word, or sent to be refused at every sync."""
+    items = Ledger().plan(decided(), "2026-09")
+    assert (actions(items), actions(items, COST)) == (["create"], ["hold"])
+    [hold] = [item.hold for item in items if item.hold is not None]
+    assert (hold.code, hold.detail) == ("period_closed", "2026-09 is closed in UK")
+
+
+def test_closing_a_month_holds_nothing_that_is_in_its_books() -> None:
+    """An exception for each entry of each month that is ever closed: nobody reads the queue any more."""
+    ledger = settled(decided())
+    assert ledger.plan(decided(), "2026-09", "2026-10") == []
+
+
+@pytest.mark.parametrize("state", [ApprovalState.APPROVED, ApprovalState.DELETED])
+def test_a_correction_of_a_closed_month_is_held_as_a_whole(state: ApprovalState) -> None:
+    """A reversal that goes through without what follows it leaves the month without its cost."""
+    ledger, after = settled(decided(60)), decided(50, revision=2, state=state)
+    assert actions(ledger.plan(after, "2026-09"), COST) == ["hold"]
+    assert actions(ledger.plan(after, "2026-10"), COST)[0] == "withdraw"
+
+
+def test_work_that_moves_out_of_a_closed_month_is_held_as_a_whole() -> None:
+    """Its cost would be in both months."""
+    ledger, moved = settled(decided()), decided(revision=2, service_date=dt.date(2026, 10, 1))
+    for month in ("2026-09", "2026-10"):
+        assert actions(ledger.plan(moved, month), COST) == ["hold"]
+
+
+def test_what_was_refused_for_a_closed_period_waits_until_it_is_open() -> None:
+    """Fault 21: the period closed between plan and sending; the refusal would be asked for at every sync."""
+    ledger, decision = Ledger(), decided()
+    ledger.apply(ledger.plan(decision))
+    ledger.settle(refuses=True)
+    assert actions(ledger.plan(decision, "2026-09"), COST) == ["hold"]
+    assert actions(ledger.plan(decision), COST) == ["retry"]
+    ledger = settled(decided(60))
+    ledger.apply(ledger.plan(decided(50, revision=2)))
+    ledger.settle(refuses=True)
+    assert actions(ledger.plan(decided(50, revision=2), "2026-09"), COST) == ["hold"]
 
 
 class AnyHistory(RuleBasedStateMachine):

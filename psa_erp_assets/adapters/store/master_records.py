@@ -101,6 +101,16 @@ def load_all(connection: Connection, *, tenant: str, object_type: str, record_ty
     return [from_body(record_type, body) for body in bodies]
 
 
+def changed_at(connection: Connection, *, tenant: str, object_type: str) -> dt.datetime | None:
+    """When a record of the type last got a new version, None where there never was one."""
+    moment: dt.datetime | None = connection.execute(
+        select(func.max(master_record.c.recorded_at)).where(
+            master_record.c.tenant == tenant, master_record.c.object_type == object_type
+        )
+    ).scalar_one()
+    return moment
+
+
 def to_body(record: Any) -> dict[str, Any]:
     """A record as a JSON body: dates as ISO text, decimals as strings."""
     return {name: _plain(value) for name, value in asdict(record).items()}

@@ -213,6 +213,23 @@ class PgPostingStore:
         with self._transaction(connection) as transaction:
             return _load(transaction, statement)
 
+    def companies_of(self, partition: tuple[str, str]) -> frozenset[str]:
+        """The ERP companies that postings of a legal entity's service month are still under way to."""
+        table = posting.c
+        legal_entity, service_month = partition
+        statement = (
+            select(table.erp_company)
+            .where(
+                table.tenant == self._tenant,
+                table.legal_entity == legal_entity,
+                table.service_month == service_month,
+                _any(table.state, UNDER_WAY),
+            )
+            .distinct()
+        )
+        with self._engine.connect() as connection:
+            return frozenset(connection.execute(statement).scalars())
+
     @contextmanager
     def exclusive(self, name: str) -> Iterator[bool]:
         """See `PostingStore.exclusive`. A session's advisory lock: it is free as soon as its holder's session ends."""

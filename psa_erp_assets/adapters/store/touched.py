@@ -14,7 +14,7 @@ from psa_erp_assets.domain.records import ApprovalState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Touched:
-    """A partition with work to do: entries that changed after they were planned, or postings that are due.
+    """A partition with work to do: entries that changed after they were planned, or postings that are due, in number.
 
     `contracts` are those concerned, None among them for work on no contract. `changed_at` is the latest change that
     was not planned, `due_at` the latest time at which a posting should have moved; each None if there is no such.
@@ -24,6 +24,7 @@ class Touched:
     contracts: tuple[str | None, ...]
     changed_at: dt.datetime | None
     due_at: dt.datetime | None
+    items: int
 
 
 def touched(connection: Connection, tenant: str, *, due_before: dt.datetime) -> Sequence[Touched]:
@@ -47,6 +48,7 @@ def touched(connection: Connection, tenant: str, *, due_before: dt.datetime) -> 
             func.array_agg(work.c.contract_id.distinct()).label("contracts"),
             func.max(work.c.changed_at).label("changed_at"),
             func.max(work.c.due_at).label("due_at"),
+            func.count().label("items"),
         )
         .group_by(work.c.legal_entity, work.c.service_month)
         .order_by(func.min(func.least(work.c.changed_at, work.c.due_at)), work.c.legal_entity, work.c.service_month)
@@ -57,6 +59,7 @@ def touched(connection: Connection, tenant: str, *, due_before: dt.datetime) -> 
             contracts=tuple(row.contracts),
             changed_at=row.changed_at,
             due_at=row.due_at,
+            items=row.items,
         )
         for row in rows
     ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from psa_erp_assets.adapters.postgres import ServerInfo
-from psa_erp_assets.settings import REPOSITORY
+from psa_erp_assets.settings import REPOSITORY, OperatorError
 
 COMPANION_MODULE = "psa_erp_reference"
 SOURCES = Path(__file__).resolve().parent
@@ -18,7 +18,7 @@ _ENTRY_POINT = f"[trytond.modules]\n{COMPANION_MODULE} = {COMPANION_MODULE}\n"
 _METADATA = f"Metadata-Version: 2.1\nName: {COMPANION_MODULE.replace('_', '-')}\nVersion: 8.2.0\n"
 
 
-class TrytonSetupError(RuntimeError):
+class TrytonSetupError(OperatorError):
     """Tryton cannot be built or served; the message says what to do."""
 
 

@@ -9,11 +9,13 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine, select
 
-from psa_erp_assets.adapters.store import decisions, schema
+from psa_erp_assets.adapters.store import decisions, erp_documents, exceptions, master_records, schema, time_entries
 from psa_erp_assets.adapters.store.postings import PgPostingStore
+from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.posting import Posting, State
-from psa_erp_assets.services import planning
+from psa_erp_assets.domain.records import AccountingPeriod
+from psa_erp_assets.services import canonical, planning
 from psa_erp_assets.services.planning import Plan, PlanNotFoundError, PlanOvertakenError
 from psa_erp_assets_tests.support.facts import TENANT, bill_rate, make_master
 from psa_erp_assets_tests.support.store import NOW, SCOPE, keep_master, psa_payload, receive
@@ -161,7 +163,7 @@ def test_planning_while_entries_change_loses_no_change(store: Engine) -> None:
         stop.set()
         assert editing.result() > 0
     with store.connect() as connection:
-        dirty = planning.time_entries.dirty_entries(connection, TENANT, SEPTEMBER)
+        dirty = time_entries.dirty_entries(connection, TENANT, SEPTEMBER)
     last = propose(store, LATER)
     assert {i.object_id for i in last.items if i.acts} <= dirty
 
@@ -206,3 +208,83 @@ def test_a_decision_is_written_down_when_it_is_another_one(store: Engine, master
     with store.connect() as connection:
         known = decisions.latest_hashes(connection, TENANT)
     assert known == {d.object_id: decisions.digest(d) for d in plan.decisions}
+
+
+def test_a_closed_period_is_an_item_of_its_own_until_it_is_opened(store: Engine) -> None:
+    """Edge case 18: nobody would know why the cost is missing, and nothing would bring it in when the month opens."""
+    keep_period(store, closed=True, now=NOW)
+    plan = propose(store)
+    assert plan.actions() == Counter({("create", "billing_line"): 2, ("hold", "cost_transaction"): 2})
+    apply(store, plan)
+    with store.connect() as connection:
+        assert {i["code"] for i in exceptions.list_items(connection, TENANT)} == {"period_closed"}
+    assert touch(store, LATER) == 0
+    keep_period(store, closed=False, now=LATER)
+    assert touch(store, LATER) == 2
+    apply(store, propose(store, LATER), LATER)
+    assert Counter(p.effect_type.value for p in postings(store)) == {"billing_line": 2, "cost_transaction": 2}
+    with store.connect() as connection:
+        assert exceptions.list_items(connection, TENANT) == []
+
+
+def test_a_plan_is_overtaken_by_the_closing_of_its_period(store: Engine) -> None:
+    """Fault 21: what was planned for the open month would go into the closed one."""
+    plan = propose(store)
+    keep_period(store, closed=True, now=LATER)
+    with pytest.raises(PlanOvertakenError):
+        apply(store, plan, LATER)
+
+
+def keep_period(engine: Engine, *, closed: bool, now: dt.datetime) -> None:
+    period = AccountingPeriod(id="UK@2026-09", legal_entity="UK", month="2026-09", closed=closed)
+    with engine.begin() as connection:
+        master_records.replace_all(
+            connection,
+            tenant=TENANT,
+            object_type="accounting_period",
+            source="tryton",
+            records=[(period.id, period)],
+            now=now,
+        )
+
+
+def touch(engine: Engine, now: dt.datetime) -> int:
+    with engine.begin() as connection:
+        return canonical.mark_touched(connection, SCOPE, now)
+
+
+def test_a_line_that_was_withdrawn_after_it_was_read_leaves_the_mirror(store: Engine) -> None:
+    """An entry that moves to another month would look like a duplicate until its old month is read again."""
+    apply(store, propose(store))
+    [line, other] = [p for p in postings(store) if p.effect_type is EffectType.BILLING_LINE]
+    rows = [
+        {
+            "erp_id": p.key,
+            "key": p.key,
+            "service_month": "2026-09",
+            "service_date": p.service_date,
+            "minutes": p.minutes,
+            "amount": p.amount.amount,
+            "currency": p.amount.currency,
+            "posted": False,
+        }
+        for p in (line, other)
+    ]
+    with store.begin() as connection:
+        erp_documents.replace_scope(
+            connection,
+            tenant=TENANT,
+            erp_company="2",
+            effect_type="billing_line",
+            months=["2026-09"],
+            rows=rows,
+            now=NOW,
+        )
+        connection.execute(
+            schema.posting.update()
+            .where(schema.posting.c.key == line.key)
+            .values(state=State.WITHDRAWN.value, state_since=LATER)
+        )
+        erp_documents.forget_withdrawn(connection, TENANT)
+        left = erp_documents.of_keys(connection, TENANT, [line.key, other.key])
+    assert [row.key for row in left] == [other.key]
