@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 from psa_erp_assets.adapters.connectors.tryton.read_back import BookedDocument
 from psa_erp_assets.adapters.store.time_entries import Partition
-from psa_erp_assets.cli.output import hours, print_table, progress, stdout
+from psa_erp_assets.cli.output import hours, print_table, progress, stderr, stdout
 from psa_erp_assets.cli.serving import running_console
 from psa_erp_assets.definitions import build_defs
 from psa_erp_assets.defs.home import prepare_dagster_home
@@ -237,9 +237,12 @@ class _Steps:
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
         self._all = bar.add_task("starting", total=_STEPS)
+        self._began = time.monotonic()
 
     def say(self, what: str) -> None:
-        """The next step begins."""
+        """The next step begins. Where there is no terminal to draw on, a line says so."""
+        if not stderr.is_terminal:
+            stderr.print(f"{time.monotonic() - self._began:6.1f} s  {what}", highlight=False)
         self._bar.update(self._all, description=what)
         self._bar.advance(self._all)
 

@@ -43,7 +43,7 @@ def port_of(url: str) -> int:
 
 @contextmanager
 def running_console(settings: Settings) -> Iterator[str]:
-    """The console in a thread, for the time of the block; gives its address. Raises OperatorError if it cannot start."""
+    """The console in a thread, for the time of the block; gives its address. Raises OperatorError."""
     with open_runtime(settings) as runtime:
         config = uvicorn.Config(
             console_app(runtime),
