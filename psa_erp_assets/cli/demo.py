@@ -38,7 +38,7 @@ from psa_erp_assets.settings import Settings, load_settings
 _STEPS = 12
 _HINTS_SECONDS = 60.0
 # A legal entity's lines that finance puts on invoices in the demo, more or less: whole customers.
-_LINES_INVOICED = 60
+_LINES_INVOICED = 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +98,8 @@ def _play(
         _change_minds(world, runtime)
     with steps.step("withdrawing, crediting, rebilling"):
         runs.run("extraction")
-        for partition in sync.touched_partitions(runtime):
-            runs.run("near_real_time", partition)
+        for partition, contracts in sync.touched_partitions(runtime).items():
+            runs.run("near_real_time", partition, contracts)
     before = _postings(runtime)
     with steps.step("syncing again, which changes nothing", of=len(partitions)) as advance:
         runs.run_all("month_sync", partitions, advance)

@@ -90,10 +90,16 @@ def settled(done: "Settled") -> Metadata:
     actions = [(action, kind, count) for (action, kind), count in sorted(done.actions.items())]
     return {
         "planned": markdown_table(["action", "effect", "items"], actions),
-        "contracts": _contracts(done.plan.contracts),
-        "last_plan": done.plan.id,
+        **last_plan(done),
         **engine(done.engine),
     }
+
+
+def last_plan(done: "Settled") -> Metadata:
+    """The plan that was made last and what it was limited to; nothing where none had to be made."""
+    if done.plan is None:
+        return {}
+    return {"contracts": _contracts(done.plan.contracts), "last_plan": done.plan.id}
 
 
 def _contracts(contracts: Sequence[str | None] | None) -> str:

@@ -1,14 +1,13 @@
 """From touched partitions to the runs that are asked for: pure, and so tested without a daemon."""
 
 import datetime as dt
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from psa_erp_assets.defs.assets.posting import CONTRACTS_TAG
+from psa_erp_assets.defs.assets.posting import contracts_tag
 from psa_erp_assets.defs.partitions import key_of, runnable
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def requests_for(touched: Sequence["Touched"], now: dt.datetime, under_way: Unde
             continue
         since = t.changed_at or (None if under_way.begun else t.due_at)
         if since is not None:
-            tags = {CONTRACTS_TAG: json.dumps(sorted(t.contracts, key=lambda c: c or "")), SINCE_TAG: since.isoformat()}
+            tags = {**contracts_tag(t.contracts), SINCE_TAG: since.isoformat()}
             key = key_of(t.partition)
             requests.append(dg.RunRequest(partition_key=key, run_key=_run_key(key, since, now), tags=tags))
     return requests

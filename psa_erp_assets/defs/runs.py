@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from psa_erp_assets.defs.assets.posting import contracts_tag
 from psa_erp_assets.defs.partitions import ENTITY, Partition, key_of
 from psa_erp_assets.settings import OperatorError
 
@@ -35,12 +36,18 @@ class Runs:
         self._load, self._variables = load, dict(variables)
         self._defs, self._instance = load(), instance
 
-    def run(self, job: str, partition: Partition | None = None) -> None:
-        """One run, of a partition if the job has partitions. Raises RunFailedError."""
+    def run(
+        self, job: str, partition: Partition | None = None, contracts: Collection[str | None] | None = None
+    ) -> None:
+        """One run, of a partition if the job has partitions, limited to some of its contracts or not.
+
+        Raises RunFailedError.
+        """
         if partition is not None:
             self._instance.add_dynamic_partitions(ENTITY, [partition[0]])
         result = self._defs.resolve_job_def(job).execute_in_process(
             run_config=_QUIET,
+            tags=None if contracts is None else contracts_tag(contracts),
             instance=self._instance,
             partition_key=None if partition is None else key_of(partition),
             raise_on_error=False,

@@ -160,6 +160,7 @@ def reset(settings: Settings) -> None:
                 postgres.drop_database(server, database)
     for name in ("lake", "sandbox", "dagster"):
         _remove(settings.home / name)
+    (settings.home / "reporting.duckdb").unlink(missing_ok=True)
     _keep(settings.home, {settings.connections.psa.webhook_tokens: ""})
 
 

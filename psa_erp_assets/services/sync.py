@@ -10,6 +10,7 @@ from psa_erp_assets.adapters.store.time_entries import Partition
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.plan import Action
+from psa_erp_assets.domain.posting import Event
 from psa_erp_assets.services import canonical, extraction, planning
 from psa_erp_assets.services.canonical import Received
 from psa_erp_assets.services.planning import Plan, PlanOvertakenError
@@ -25,11 +26,14 @@ _ALL_TYPES = tuple(EffectType)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What became of a partition: all plan actions by action and effect type, the last plan, and what was sent."""
+    """What became of a partition: plan actions by action and effect type, the last plan, and what was sent.
+
+    `plan` is None where nothing that the ERP answered called for another plan.
+    """
 
     partition: Partition
     actions: Counter[tuple[str, str]]
-    plan: Plan
+    plan: Plan | None
     engine: tuple[EngineReport, ...]
 
 
@@ -78,7 +82,10 @@ def sync_partition(
     first = plan_and_apply(runtime, partition, created_by=created_by, contracts=contracts)
     settled = settle(runtime, partition, created_by=created_by, contracts=contracts)
     return Settled(
-        partition=partition, actions=first.actions() + settled.actions, plan=settled.plan, engine=settled.engine
+        partition=partition,
+        actions=first.actions() + settled.actions,
+        plan=settled.plan or first,
+        engine=settled.engine,
     )
 
 
@@ -93,8 +100,11 @@ def settle(
     """Send what was planned and, where the ERP's answers change what is to be done, plan and send again."""
     actions: Counter[tuple[str, str]] = Counter()
     reports: list[EngineReport] = []
+    plan: Plan | None = None
     for _ in range(_ROUNDS):
         reports.append(send(runtime, partition, effect_types))
+        if not (reports[-1].events[Event.REJECTED] or reports[-1].events[Event.CANCELLED]):
+            break
         plan = plan_and_apply(runtime, partition, created_by=created_by, contracts=contracts, retry_rejected=False)
         actions += plan.actions()
         if not any(item.acts and item.effect_type in effect_types for item in plan.items):

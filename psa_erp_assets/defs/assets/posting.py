@@ -15,6 +15,11 @@ CONTRACTS_TAG = "psa_erp/contracts"
 """A run's tag: a JSON list of the contracts to work on, null among them for work on none. Without it, all."""
 
 
+def contracts_tag(contracts: Collection[str | None]) -> dict[str, str]:
+    """The tag that limits a run to these contracts."""
+    return {CONTRACTS_TAG: json.dumps(sorted(contracts, key=lambda c: c or ""))}
+
+
 def contracts_of(context: dg.AssetExecutionContext) -> list[str | None] | None:
     """The contracts that the run is limited to; None if it is not."""
     tag = context.run.tags.get(CONTRACTS_TAG)
@@ -52,5 +57,5 @@ def settle(context: dg.AssetExecutionContext, effect_type: EffectType) -> dg.Mat
     )
     page = presenting.console_link(runtime.settings.console_url, "/postings", entity=partition[0], month=partition[1])
     return dg.MaterializeResult(
-        metadata={**presenting.engine(settled.engine), "last_plan": settled.plan.id, "postings": page}
+        metadata={**presenting.engine(settled.engine), **presenting.last_plan(settled), "postings": page}
     )
