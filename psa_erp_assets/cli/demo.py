@@ -71,7 +71,7 @@ def run(environ: Mapping[str, str], *, kind: Kind, as_json: bool) -> Summary:
         with running_world(environ, steps.say, kind=kind) as world, running_console(subscribe(world, environ)):
             settings = load_settings(environ)
             _, variables = prepare_dagster_home(settings.home / "dagster", world.server.dagster_url(DAGSTER_DATABASE))
-            with open_runtime(settings) as runtime, recorded_runs(build_defs, variables) as runs:
+            with open_runtime(settings) as runtime, recorded_runs(build_defs(settings), variables) as runs:
                 summary, results = _play(world, runtime, runs, steps, began)
     path = settings.home / "demo" / "summary.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,9 @@ def _play(
         runs.run("extraction")
     partitions = sync.all_partitions(runtime)
     with steps.step("posting draft lines and costs", of=len(partitions)) as advance:
-        runs.run_all("near_real_time", partitions, advance)
+        for partition in partitions:
+            runs.run("near_real_time", partition)
+            advance()
     first_month = min(month for _, month in partitions)
     with steps.step(f"finance invoices {first_month}"):
         _invoice(world, runtime, [p for p in partitions if p[1] == first_month])
@@ -102,7 +104,9 @@ def _play(
             runs.run("near_real_time", partition, contracts)
     before = _postings(runtime)
     with steps.step("syncing again, which changes nothing", of=len(partitions)) as advance:
-        runs.run_all("month_sync", partitions, advance)
+        for partition in partitions:
+            runs.run("month_sync", partition)
+            advance()
     second = _postings(runtime) - before
     with steps.step("building the reporting store"):
         runs.run("reporting")
@@ -254,7 +258,7 @@ class _Steps:
             yield lambda: None
             return
         own = self._bar.add_task(f"  {what}", total=of)
-        yield lambda done=1: self._bar.advance(own, done)
+        yield lambda: self._bar.advance(own)
         self._bar.remove_task(own)
 
 
