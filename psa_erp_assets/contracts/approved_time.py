@@ -54,6 +54,7 @@ CAN_BE_POSTED = Contract(
     schema=table_schema(APPROVED_TIME, checks=[each_row("nothing holds the entry", _nothing_held)]),
     expected_dirt=True,
     columns=(*_SHOWN, "hold_codes"),
+    next_step=lambda row: " ".join(FAULTS[code].next_step for code in row.get("hold_codes") or () if code in FAULTS),
 )
 
 CONTRACTS = (DECIDED, CAN_BE_POSTED)

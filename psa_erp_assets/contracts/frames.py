@@ -22,7 +22,8 @@ class Contract:
     """What a stage promises about a table's rows.
 
     `expected_dirt` says that rows which break it are the business's to clear; otherwise only a mistake of the sync
-    breaks it. `columns` are those that show a failing row, all of them if empty.
+    breaks it. `columns` are those that show a failing row, all of them if empty; `next_step` says of a failing row
+    what to do about it.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Contract:
     schema: pa.DataFrameSchema
     expected_dirt: bool = False
     columns: Sequence[str] = ()
+    next_step: Callable[[Mapping[str, Any]], str] | None = None
 
 
 def each_row(rule: str, holds: Callable[[pd.DataFrame], "pd.Series[bool]"]) -> pa.Check:
@@ -129,4 +131,7 @@ def failing_rows(contract: Contract, frame: pd.DataFrame) -> pd.DataFrame:
         {"rule": "; ".join(names)} | ({} if index is None else frame.loc[index, shown].to_dict())
         for index, names in rules.items()
     ]
+    if contract.next_step is not None:
+        rows = [row | {"next_step": contract.next_step(row)} for row in rows]
+        shown.append("next_step")
     return pd.DataFrame(rows, columns=["rule", *shown], dtype=object)

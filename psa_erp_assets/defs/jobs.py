@@ -12,8 +12,9 @@ from psa_erp_assets.defs import policies
 # What an approval waits for. Copies in the lake follow with the hour, so that they take no second of it.
 _CRITICAL_PATH = dg.AssetSelection.assets("posting_plan", "draft_invoice_lines", "cost_transactions")
 
-# Which of dagster.yaml's limits on concurrent runs holds for a job.
-_PACE = "psa_erp/pace"
+# dagster.yaml limits the runs that post at once; of those that wait, the ones that somebody waits for come first.
+_POSTS = {"psa_erp/posts": "yes"}
+_FIRST = {"dagster/priority": "10"}
 
 _MONTH = dg.AssetSelection.assets(
     "approved_time",
@@ -40,7 +41,7 @@ near_real_time = dg.define_asset_job(
     selection=_CRITICAL_PATH.without_checks(),
     description="Posts what has just been approved in one partition, limited by the tag psa_erp/contracts to the "
     "contracts that changed.",
-    run_tags={_PACE: "now"},
+    run_tags=_POSTS | _FIRST,
     executor_def=dg.in_process_executor,
 )
 
@@ -49,7 +50,7 @@ month_sync = dg.define_asset_job(
     selection=_MONTH,
     description="A whole partition from approved time to reconciliation: plan, post, copy to the lake, read the ERP "
     "back and compare.",
-    run_tags={_PACE: "month"},
+    run_tags=_POSTS,
     executor_def=dg.in_process_executor,
 )
 

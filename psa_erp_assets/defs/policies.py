@@ -23,7 +23,7 @@ _OWNERS = {
     REPORTING: [_FINANCE],
 }
 
-# Extraction shares the vendors' quotas, and two posting runs would wait for the engine's lock anyway.
+# Steps that share a vendor's quota share a pool; none has a limit until an operator gives it one.
 PSA_POOL, CRM_POOL, HR_POOL, ERP_POOL, POSTING_POOL = "psa", "crm", "hr", "erp", "posting"
 
 _TRIES, _FIRST_WAIT_SECONDS = 3, 5

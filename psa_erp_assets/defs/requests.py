@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from psa_erp_assets.defs.assets.posting import contracts_tag
-from psa_erp_assets.defs.partitions import key_of, runnable
+from psa_erp_assets.defs.partitions import key_of, partition_of, runnable
 
 if TYPE_CHECKING:
     from psa_erp_assets.services.touched import Touched
@@ -29,17 +29,18 @@ class UnderWay:
 def requests_for(touched: Sequence["Touched"], now: dt.datetime, under_way: UnderWay) -> list[dg.RunRequest]:
     """One run for each touched partition that no run under way takes care of, for the contracts concerned.
 
-    A run that has not begun will plan what has changed by then. Postings that are due are left to any run that has
-    begun, as its engine takes along all of them. The run key has the partition and what it is asked for: a change is
-    asked for once, and once more each ten minutes while it still waits. Partitions outside of the months that there
-    are keys for are left out.
+    A run that has not begun will plan what has changed by then. Postings that are due are left to a run of the legal
+    entity that has begun, as its engine takes along all of the entity's. The run key has the partition and what it
+    is asked for: a change is asked for once, and once more each ten minutes while it still waits. Partitions outside
+    of the months that there are keys for are left out.
     """
     known, _ = runnable(t.partition for t in touched)
+    at_work = {partition_of(key)[0] for key in under_way.begun}
     requests = []
     for t in touched:
         if t.partition not in known or key_of(t.partition) in under_way.queued:
             continue
-        since = t.changed_at or (None if under_way.begun else t.due_at)
+        since = t.changed_at or (None if t.partition[0] in at_work else t.due_at)
         if since is not None:
             tags = {**contracts_tag(t.contracts), SINCE_TAG: since.isoformat()}
             key = key_of(t.partition)

@@ -39,7 +39,7 @@ FEW_ITEMS = 60
     "of a change.",
 )
 def approvals_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """One tick. The cursor is the run keys of what runs were asked for and still waited then."""
+    """One tick. The cursor is the run keys of what was posted, or asked of a run, and still waits."""
     runtime, asked = runtime_of(context), frozenset(json.loads(context.cursor or "[]"))
     over_at = time.monotonic() + PATIENCE.total_seconds()
     posted: list[dg.AssetMaterialization] = []
@@ -47,7 +47,10 @@ def approvals_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
         found, waiting = _wait(context, runtime, asked, dt.timedelta(seconds=max(0.0, over_at - time.monotonic())))
         few = {key_of(t.partition) for t in found if t.items <= FEW_ITEMS}
         runs = []
-        for request in news(waiting, asked):
+        fresh = news(waiting, asked)
+        # Whatever becomes of it: what cannot move now must not be tried again and again.
+        asked |= {str(request.run_key) for request in fresh}
+        for request in fresh:
             done = _post_now(context, runtime, request, found) if request.partition_key in few else []
             posted += done
             runs += [] if done else [request]
@@ -55,12 +58,14 @@ def approvals_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
             break
     if not runs and not posted:
         return dg.SkipReason("what was touched is under way" if found else "nothing has been touched")
-    keys = [request.run_key for request in waiting if request in runs or request.run_key in asked]
     entities = {t.partition[0] for t in found} - set(context.instance.get_dynamic_partitions(ENTITY))
     return dg.SensorResult(
         run_requests=runs,
+        skip_reason=None
+        if runs
+        else f"posted at once: {', '.join(sorted({str(event.partition) for event in posted}))}",
         asset_events=posted,
-        cursor=json.dumps(keys),
+        cursor=json.dumps([request.run_key for request in waiting if request.run_key in asked]),
         dynamic_partitions_requests=[LEGAL_ENTITIES.build_add_request(sorted(entities))] if entities else None,
     )
 
@@ -90,9 +95,7 @@ def _post_now(
     key = str(request.partition_key)
     contracts = next(t.contracts for t in found if key_of(t.partition) == key)
     try:
-        settled = sync.sync_partition(
-            runtime, partition_of(key), created_by=f"sensor {context.sensor_name}", contracts=contracts
-        )
+        settled = sync.sync_partition(runtime, partition_of(key), created_by="approvals_sensor", contracts=contracts)
     except Exception as error:  # noqa: BLE001 - whatever it is, a run has the retries and shows the trace
         context.log.warning(f"{key} is left to a run: {type(error).__name__}")
         return []

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +12,7 @@ import yaml
 from psa_erp_assets.adapters import postgres
 from psa_erp_assets.adapters.postgres import ServerInfo
 from psa_erp_assets.definitions import build_defs
+from psa_erp_assets.sandbox.actors import Actors, actors_at
 from psa_erp_assets.sandbox.company import build_company
 from psa_erp_assets.sandbox.serve import running_sandbox
 from psa_erp_assets.sandbox.tryton.build import SYNC_USER, Kind
@@ -68,11 +70,19 @@ def stores(environ: Mapping[str, str]) -> Settings:
     return load_settings(environ)
 
 
-@pytest.fixture
-def world(environ: Mapping[str, str], make_tryton: MakeTryton, tmp_path: Path) -> Iterator[Settings]:
+@dataclass(frozen=True)
+class World:
     """Settings with everything behind them: stores, the vendor sandboxes with the demo company, and a real Tryton."""
+
+    settings: Settings
+    people: Actors
+
+
+@pytest.fixture
+def world(environ: Mapping[str, str], make_tryton: MakeTryton, tmp_path: Path) -> Iterator[World]:
+    """A world in which the sync has not read anything yet."""
     tryton = make_tryton(Kind.COMPANION)
-    with running_sandbox(build_company()) as sandbox:
+    with running_sandbox(build_company()) as sandbox, actors_at(sandbox) as people:
         config = tmp_path / "config"
         shutil.copytree(CONFIG, config)
         path = config / "connections.yaml"
@@ -87,4 +97,4 @@ def world(environ: Mapping[str, str], make_tryton: MakeTryton, tmp_path: Path) -
             body["hr"]["api_key"]: sandbox.keys.bamboohr,
             body["erp"]["password"]: tryton.server.credentials.passwords[SYNC_USER],
         }
-        yield load_settings({**environ, "PSA_ERP_CONFIG": str(config), **secrets})
+        yield World(load_settings({**environ, "PSA_ERP_CONFIG": str(config), **secrets}), people)

@@ -86,10 +86,11 @@ def test_a_run_that_has_begun_may_have_planned_already() -> None:
 
 
 def test_postings_that_are_due_ask_for_a_run_only_while_no_engine_works() -> None:
-    """A posting in doubt must be looked up by somebody; while an engine is at work, that is the engine."""
+    """A posting in doubt must be looked up by somebody; an engine that is at work on the entity will do it."""
     due = touched(changed=None, due=NOW)
     assert keys(requests_for([due], NOW, IDLE)) == ["UK|2026-09"]
-    assert requests_for([due], NOW, UnderWay(begun=frozenset({"US|2026-10"}))) == []
+    assert requests_for([due], NOW, UnderWay(begun=frozenset({"UK|2026-10"}))) == []
+    assert keys(requests_for([due], NOW, UnderWay(begun=frozenset({"US|2026-09"})))) == ["UK|2026-09"]
 
 
 def test_a_month_without_a_key_does_not_stop_the_others() -> None:

@@ -115,6 +115,17 @@ def of_keys(connection: Connection, tenant: str, keys: Collection[str]) -> Seque
     ).all()
 
 
+def of_month(connection: Connection, tenant: str, erp_company: str, month: str) -> Sequence[Row[Any]]:
+    """The mirrored documents of a company and service month."""
+    return connection.execute(
+        select(erp_document).where(
+            erp_document.c.tenant == tenant,
+            erp_document.c.erp_company == erp_company,
+            erp_document.c.service_month == month,
+        )
+    ).all()
+
+
 def strays(connection: Connection, tenant: str, erp_company: str, month: str) -> Sequence[Row[Any]]:
     """The billing lines of a company and service month that no posting accounts for."""
     accounted = select(posting.c.key).where(posting.c.key == erp_document.c.key)
