@@ -1,6 +1,8 @@
 """Dagster's own processes: its web server and its daemon."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -69,10 +71,11 @@ def _running(name: str, command: list[str], home: Path, environ: Mapping[str, st
         yield Watched(name, process, log)
     finally:
         process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        # Its code servers are in its process group, and can outlive it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait(url: str, watched: list[Watched]) -> None:
