@@ -26,21 +26,21 @@ from psa_erp_assets.cli.output import hours, print_table, progress, stderr, stdo
 from psa_erp_assets.cli.serving import running_console
 from psa_erp_assets.definitions import build_defs
 from psa_erp_assets.defs.home import prepare_dagster_home
-from psa_erp_assets.defs.runs import Runs, recorded_runs
+from psa_erp_assets.defs.runs import Request, Runs, run_processes
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.sandbox.tryton.build import Kind
 from psa_erp_assets.sandbox.world import World, reset, running_world, subscribe
 from psa_erp_assets.services import exception_items, sync
 from psa_erp_assets.services import status as statuses
-from psa_erp_assets.services.read_back import erp_company, read_back
+from psa_erp_assets.services.read_back import erp_company
 from psa_erp_assets.services.reconciliation import Minutes, Reconciliation, reconcile
 from psa_erp_assets.services.runtime import DAGSTER_DATABASE, Runtime, open_runtime
 from psa_erp_assets.settings import Settings, load_settings
 
 _STEPS = 11
 _HINTS_SECONDS = 60.0
-# A legal entity's lines that finance puts on invoices in the demo, more or less: whole customers.
+# A legal entity's lines that finance puts on invoices in the demo, more or less: whole projects.
 _LINES_INVOICED = 10
 
 
@@ -71,11 +71,16 @@ def run(environ: Mapping[str, str], *, kind: Kind, as_json: bool) -> Summary:
     reset(settings)
     with progress() as bar:
         steps = _Steps(bar)
-        with running_world(environ, steps.say, kind=kind) as world, running_console(subscribe(world, environ)):
+        with (
+            # Their definitions load while Tryton is built.
+            run_processes(build_defs) as processes,
+            running_world(environ, steps.say, kind=kind) as world,
+            running_console(subscribe(world, environ)),
+        ):
             settings = load_settings(environ)
             _, variables = prepare_dagster_home(settings.home / "dagster", world.server.dagster_url(DAGSTER_DATABASE))
-            with open_runtime(settings) as runtime, recorded_runs(build_defs(settings), variables) as runs:
-                summary, results = _play(world, runtime, runs, steps, began)
+            with open_runtime(settings) as runtime:
+                summary, results = _play(world, runtime, Runs(processes, variables), steps, began)
     path = settings.home / "demo" / "summary.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
@@ -90,29 +95,25 @@ def _play(
     world: World, runtime: Runtime, runs: Runs, steps: "_Steps", began: float
 ) -> tuple[Summary, Sequence[Reconciliation]]:
     with steps.step("reading CRM, HR, PSA and ERP"):
-        runs.run("extraction")
+        runs.run(Request(job="extraction"))
     partitions = sync.all_partitions(runtime)
     with steps.step("posting draft lines and costs", of=len(partitions)) as advance:
-        for partition in partitions:
-            runs.run("near_real_time", partition)
-            advance()
+        runs.run_all([Request(job="near_real_time", partition=partition) for partition in partitions], advance)
     first_month = min(month for _, month in partitions)
     with steps.step(f"finance invoices {first_month}"):
         _invoice(world, runtime, [p for p in partitions if p[1] == first_month])
     with steps.step("late edits, deletions, a new rate"):
         _change_minds(world, runtime)
     with steps.step("withdrawing, crediting, rebilling"):
-        runs.run("extraction")
-        for partition, contracts in sync.touched_partitions(runtime).items():
-            runs.run("near_real_time", partition, contracts)
+        runs.run(Request(job="extraction"))
+        touched = sync.touched_partitions(runtime).items()
+        runs.run_all([Request(job="near_real_time", partition=p, contracts=contracts) for p, contracts in touched])
     before = _postings(runtime)
     with steps.step("syncing again, which changes nothing", of=len(partitions)) as advance:
-        for partition in partitions:
-            runs.run("month_sync", partition)
-            advance()
+        runs.run_all([Request(job="month_sync", partition=partition) for partition in partitions], advance)
     second = _postings(runtime) - before
-    with steps.step("building the reporting store"):
-        runs.run("reporting")
+    with steps.step("checking all tables, building the reporting store"):
+        runs.run_all([Request(job="reporting"), Request(job="table_checks")])
     # The last syncs have read the whole ERP back; what they found is what the summary counts.
     results = [reconcile(runtime, partition) for partition in partitions]
     documents = _documents(runtime, partitions)
@@ -138,33 +139,31 @@ def _play(
 
 
 def _invoice(world: World, runtime: Runtime, partitions: Sequence[Partition]) -> None:
-    """Finance invoices its first customers of the month, posts some cost entries, and books the first payments.
+    """Finance invoices its first projects of the month, posts some cost entries, and books the first payments.
 
-    Not all of them: Tryton posts some twenty lines a second. Customers whose time will change afterwards come first,
-    so that there is something to credit.
+    Not all of them: Tryton takes ten seconds to post an invoice of fifty lines. Projects whose time will change
+    afterwards come first, so that there is something to credit.
     """
-    for partition in partitions:
-        read = read_back(runtime, partition)
-        lines = _first_customers(read.billing_lines, _keys_of_late_changes(world, runtime))
-        if not lines:
-            continue
-        company, on = lines[0].document.erp_company, ServiceMonth.parse(partition[1]).last_day
+    late = _keys_of_late_changes(world, runtime)
+    for entity, named in partitions:
+        company, month = erp_company(runtime, entity), ServiceMonth.parse(named)
+        lines = _first_projects(runtime.erp_reader.billing_lines(company, month, month), late)
+        on = month.last_day
         invoices = world.finance.invoice_lines(company, on=on, line_ids=[d.document.erp_id for d in lines])
         world.finance.post_invoices(company, invoices)
-        costs = [d.document.erp_id for d in read.cost_transactions if not d.document.posted]
-        world.finance.post_moves(company, costs[:_LINES_INVOICED])
+        world.finance.post_moves(company, world.finance.draft_moves(company, month)[:_LINES_INVOICED])
         for invoice in invoices[::2]:
             world.finance.register_payment(company, invoice, on=on + dt.timedelta(days=30))
 
 
-def _first_customers(lines: Sequence[BookedDocument], first: AbstractSet[str]) -> list[BookedDocument]:
-    """The draft lines of whole customers, those with a line among `first` before others, until there are enough."""
-    of_party: dict[str, list[BookedDocument]] = defaultdict(list)
+def _first_projects(lines: Sequence[BookedDocument], first: AbstractSet[str]) -> list[BookedDocument]:
+    """The draft lines of whole projects, those with a line among `first` before others, until there are enough."""
+    of_project: dict[tuple[str, str | None], list[BookedDocument]] = defaultdict(list)
     for line in lines:
         if line.document.document is None and line.party is not None:
-            of_party[line.party].append(line)
+            of_project[line.party, line.analytic].append(line)
     chosen: list[BookedDocument] = []
-    for own in sorted(of_party.values(), key=lambda own: (not any(d.key in first for d in own), len(own))):
+    for own in sorted(of_project.values(), key=lambda own: (not any(d.key in first for d in own), len(own))):
         if len(chosen) >= _LINES_INVOICED:
             break
         chosen += own

@@ -12,8 +12,7 @@ from psa_erp_assets.defs import policies
 # What an approval waits for. Copies in the lake follow with the hour, so that they take no second of it.
 _CRITICAL_PATH = dg.AssetSelection.assets("posting_plan", "draft_invoice_lines", "cost_transactions")
 
-# dagster.yaml limits the runs that post at once; of those that wait, the ones that somebody waits for come first.
-_POSTS = {"psa_erp/posts": "yes"}
+# Of the runs that wait for a process, those that somebody waits for come first.
 _FIRST = {"dagster/priority": "10"}
 
 _MONTH = dg.AssetSelection.assets(
@@ -41,16 +40,23 @@ near_real_time = dg.define_asset_job(
     selection=_CRITICAL_PATH.without_checks(),
     description="Posts what has just been approved in one partition, limited by the tag psa_erp/contracts to the "
     "contracts that changed.",
-    run_tags=_POSTS | _FIRST,
+    run_tags=_FIRST,
     executor_def=dg.in_process_executor,
 )
 
 month_sync = dg.define_asset_job(
     "month_sync",
-    selection=_MONTH,
+    selection=_MONTH.without_checks(),
     description="A whole partition from approved time to reconciliation: plan, post, copy to the lake, read the ERP "
     "back and compare.",
-    run_tags=_POSTS,
+    executor_def=dg.in_process_executor,
+)
+
+table_checks = dg.define_asset_job(
+    "table_checks",
+    selection=_MONTH & dg.AssetSelection.all_asset_checks(),
+    description="Every contract and invariant of the tables that month_sync fills, once for all of its partitions: a "
+    "check looks at the whole table.",
     executor_def=dg.in_process_executor,
 )
 
@@ -69,4 +75,4 @@ lake_maintenance = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 
-JOBS = [extraction, near_real_time, month_sync, reporting, lake_maintenance]
+JOBS = [extraction, near_real_time, month_sync, table_checks, reporting, lake_maintenance]

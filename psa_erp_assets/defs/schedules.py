@@ -37,17 +37,6 @@ def months_before(tick: dt.datetime, count: int) -> list[str]:
 
 
 @dg.schedule(
-    cron_schedule="5 * * * *",
-    job=jobs.extraction,
-    default_status=_RUNNING,
-    description="Each hour: master data, and what changed in the PSA since the last sweep.",
-)
-def hourly_extraction(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """One run an hour."""
-    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
-
-
-@dg.schedule(
     cron_schedule="20 * * * *",
     job=jobs.month_sync,
     default_status=_RUNNING,
@@ -91,26 +80,30 @@ def nightly_reconciliation(context: dg.ScheduleEvaluationContext) -> list[dg.Run
     return month_requests(filled + changed_partitions(runtime, _THE_LAST_DAY), tick)
 
 
-@dg.schedule(
-    cron_schedule="30 3 * * *",
-    job=jobs.reporting,
-    default_status=_RUNNING,
-    description="Each night: the SQL models and the reporting file.",
-)
-def nightly_reporting(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """One run a night."""
-    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+def _whole(
+    name: str, job: "dg.UnresolvedAssetJobDefinition", cron_schedule: str, description: str
+) -> dg.ScheduleDefinition:
+    """A run of a job without partitions at each tick."""
+    return dg.ScheduleDefinition(
+        name=name, job=job, cron_schedule=cron_schedule, default_status=_RUNNING, description=description
+    )
 
 
-@dg.schedule(
-    cron_schedule="15 4 * * *",
-    job=jobs.lake_maintenance,
-    default_status=_RUNNING,
-    description="Each night: upkeep of the lake.",
+hourly_extraction = _whole(
+    "hourly_extraction",
+    jobs.extraction,
+    "5 * * * *",
+    "Each hour: master data, and what changed in the PSA since the last sweep.",
 )
-def nightly_lake_upkeep(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """One run a night."""
-    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+hourly_checks = _whole(
+    "hourly_checks", jobs.table_checks, "50 * * * *", "Each hour: the contracts and invariants of the month tables."
+)
+nightly_reporting = _whole(
+    "nightly_reporting", jobs.reporting, "30 3 * * *", "Each night: the SQL models and the reporting file."
+)
+nightly_lake_upkeep = _whole(
+    "nightly_lake_upkeep", jobs.lake_maintenance, "15 4 * * *", "Each night: upkeep of the lake."
+)
 
 
 @dg.schedule(
@@ -130,6 +123,7 @@ def monthly_billing_run(context: dg.ScheduleEvaluationContext) -> list[dg.RunReq
 SCHEDULES = [
     hourly_extraction,
     hourly_changes,
+    hourly_checks,
     nightly_sweep,
     nightly_reconciliation,
     nightly_reporting,

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from psa_erp_assets.defs.assets import master_data
+from psa_erp_assets.defs.jobs import JOBS
 from psa_erp_assets.services.master_data import REFRESHES
 from psa_erp_assets.settings import REPOSITORY
 
@@ -101,7 +102,7 @@ def test_every_sql_model_is_an_asset_with_its_columns_its_lineage_and_its_tests(
     assert files <= checked
 
 
-@pytest.mark.parametrize("job", ["extraction", "near_real_time", "month_sync", "reporting", "lake_upkeep"])
+@pytest.mark.parametrize("job", [job.name for job in JOBS])
 def test_every_job_can_be_resolved(defs: dg.Definitions, job: str) -> None:
     """A job whose selection has lost an asset fails when it is launched, not before."""
     assert defs.resolve_job_def(job).name == job

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml
 
-from psa_erp_assets.defs import jobs
-from psa_erp_assets.defs.home import CONFIG, URL_VARIABLE, prepare_dagster_home
+from psa_erp_assets.defs.home import URL_VARIABLE, prepare_dagster_home
 
 
 def test_an_instance_of_it_keeps_everything_in_postgresql(
@@ -27,11 +25,3 @@ def test_the_password_is_in_no_file(tmp_path: Path) -> None:
     home, variables = prepare_dagster_home(tmp_path, "postgresql://user:hush@127.0.0.1:1/x")
     assert variables["DAGSTER_HOME"] == str(home)
     assert all("hush" not in file.read_text(encoding="utf-8") for file in home.iterdir())
-
-
-def test_the_limit_on_posting_runs_is_on_a_tag_that_these_jobs_have(defs: dg.Definitions) -> None:
-    """A limit on a tag that no run has limits nothing, and runs that post at once get in each other's way."""
-    limits = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["concurrency"]["runs"]["tag_concurrency_limits"]
-    keys = {limit["key"] for limit in limits}
-    for job in (jobs.near_real_time, jobs.month_sync):
-        assert keys & defs.resolve_job_def(job.name).run_tags.keys(), job.name

@@ -13,7 +13,7 @@ from psa_erp_assets.adapters.connectors.tryton.rpc import TrytonError
 from psa_erp_assets.adapters.postgres import ServerInfo
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import BillingLine, CostTransaction, Effect, EffectType
-from psa_erp_assets.domain.erp import Accepted, Answer, Create, ErpClass, ErpDocument, Rejected, Withdraw
+from psa_erp_assets.domain.erp import Accepted, Answer, Create, ErpClass, ErpDocument, Rejected, Throttled, Withdraw
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.sandbox.tryton.build import Kind
 from psa_erp_assets_tests.support.tryton import MakeTryton, RunningTryton, key_of
@@ -339,6 +339,24 @@ def test_of_four_clients_racing_with_one_key_one_wins_where_the_companion_is(try
     winners = 1 if tryton.erp.erp_class is ErpClass.EXTERNAL_ID else 4
     assert sum(isinstance(a, Accepted) for a in answers) == winners
     assert len(found(tryton, effect, key)) == winners
+
+
+def test_two_clients_that_are_the_first_in_a_period_both_get_a_clear_answer(tryton: RunningTryton):
+    """Tryton refuses one of two entries that open a period at once with a 503, which could mean anything.
+
+    Each such answer would be waited for and looked up before anything is sent again: minutes instead of none.
+    """
+    for day in (dt.date(2026, 2, 2), dt.date(2026, 3, 2), dt.date(2026, 4, 1)):
+        effect = cost(tryton, service_date=day)
+        batches = [[Create(key=key_of("first", day, c, i), effect=effect) for i in range(25)] for c in range(2)]
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(tryton.erp.submit, batches))
+        assert all(isinstance(answer, Accepted | Throttled) for answer in answers), answers
+        late = [batch for batch, answer in zip(batches, answers, strict=True) if isinstance(answer, Throttled)]
+        assert all(isinstance(tryton.erp.submit(batch), Accepted) for batch in late)
+        for batch in batches:
+            documents = tryton.erp.look_up(effect.erp_company, COST, [c.key for c in batch])
+            assert [len(documents[c.key]) for c in batch] == [1] * 25
 
 
 def test_one_key_in_two_companies_is_two_documents(tryton: RunningTryton):

@@ -3,7 +3,7 @@
 `stock` is Tryton as it comes, an ERP that can only be searched for a key. `companion` adds the module with a unique
 external reference. Templates carry no passwords; `set_passwords` gives a copy its own.
 
-Installing the modules takes Tryton some twenty seconds, so that templates are also kept as dumps in a cache folder,
+Installing the modules takes Tryton about a minute, so that templates are also kept as dumps in a cache folder,
 under a name that changes with the seed, the sources here and the versions of Tryton.
 """
 

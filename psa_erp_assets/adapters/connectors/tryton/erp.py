@@ -19,6 +19,7 @@ from typing import Any, assert_never
 from psa_erp_assets.adapters.connectors.tryton import documents
 from psa_erp_assets.adapters.connectors.tryton.documents import KINDS, Kind, NotSendableError, Record
 from psa_erp_assets.adapters.connectors.tryton.facts import REFERENCE, Chart, Facts, SetupMissingError
+from psa_erp_assets.adapters.connectors.tryton.periods import PeriodClosedError, open_periods
 from psa_erp_assets.adapters.connectors.tryton.reading import Reader
 from psa_erp_assets.adapters.connectors.tryton.rpc import (
     AuthRefusedError,
@@ -51,8 +52,6 @@ _LOG = logging.getLogger(__name__)
 _WITHDRAWAL_ATTEMPTS = 3
 # So many patterns in one search: above it Tryton's nesting of OR clauses costs more than another call.
 _PATTERNS = 100
-
-
 _KEYS = 1_000
 # What reading a record of an unexpected shape raises.
 _SHAPE_ERRORS = (KeyError, TypeError, AttributeError, ValueError, ArithmeticError)
@@ -174,38 +173,11 @@ class TrytonErp:
 
     def _open_periods(self, commands: Sequence[Create]) -> dict[dt.date, int]:
         dates = {c.effect.service_date for c in commands if isinstance(c.effect, CostTransaction)}
-        if not dates:
-            return {}
         company = int(commands[0].effect.erp_company)
-        span = [["start_date", "<=", max(dates)], ["end_date", ">=", min(dates)]]
-        periods = self._rpc.search(
-            "account.period",
-            [["company", "=", company], ["type", "=", "standard"], *span],
-            ["start_date", "end_date", "state", "name"],
-        )
-        # Closing a period closes its journals one by one, and a reopened period leaves them closed.
-        closed = {
-            row["period"]
-            for row in self._rpc.search(
-                "account.journal.period",
-                [
-                    ["journal", "=", self._facts.group().cost_journal],
-                    ["period", "in", [period["id"] for period in periods]],
-                    ["state", "!=", "open"],
-                ],
-                ["period"],
-            )
-        }
-        found = {}
-        for date in sorted(dates):
-            period = next((p for p in periods if p["start_date"] <= date <= p["end_date"]), None)
-            if period is None:
-                raise SetupMissingError(f"no accounting period has the date {date}")
-            if period["state"] != "open" or period["id"] in closed:
-                message = f"period {period['name']} is closed, or is so in the cost journal"
-                raise _DefiniteError(Rejected(code="period_closed", message=message))
-            found[date] = int(period["id"])
-        return found
+        try:
+            return open_periods(self._rpc, company, self._facts.group().cost_journal, dates)
+        except PeriodClosedError as error:
+            raise _DefiniteError(Rejected(code="period_closed", message=str(error))) from None
 
     def _explained(self, refusal: RefusedError, commands: Sequence[Create]) -> Answer:
         """Why Tryton refused: looked for in its records, because its messages are prose in the user's language.
