@@ -25,7 +25,8 @@ help: ## Say what there is
 	@touch $@
 
 .PHONY: setup
-setup: .venv/.installed .venv-tryton/.installed ## Install everything, as locked
+setup: .venv/.uv ## Install everything, as locked
+	@$(MAKE) --no-print-directory -j2 .venv/.installed .venv-tryton/.installed
 
 .PHONY: demo
 demo: setup ## Two service months, billed and reconciled in a real ERP
