@@ -28,6 +28,7 @@ import pyarrow as pa
 import tenacity
 
 from psa_erp_assets.adapters import postgres
+from psa_erp_assets.adapters.duck_sql import comment_statements, identifier
 from psa_erp_assets.adapters.postgres import ServerInfo
 from psa_erp_assets.contracts.lake_tables import LakeTable
 
@@ -159,13 +160,11 @@ class Lake:
     def append(self, table: LakeTable, frame: pd.DataFrame | pa.Table) -> int:
         """Add rows to `table`, which is made on first use; returns how many. Raises LakeSchemaError."""
         rows = to_arrow(frame, table)
-        columns = ", ".join(_quoted(name) for name in table.schema.names)
+        columns = ", ".join(identifier(name) for name in table.schema.names)
 
         def work(connection: duckdb.DuckDBPyConnection) -> int:
             _ensure_table(connection, table)
-            connection.execute(
-                f"INSERT INTO {_quoted(table.name)} ({columns}) SELECT {columns} FROM incoming"  # noqa: S608 - quoted
-            )
+            connection.execute(f"INSERT INTO {identifier(table.name)} ({columns}) SELECT {columns} FROM incoming")
             return int(rows.num_rows)
 
         return self._transaction(work, rows, queue=table.name)
@@ -183,7 +182,7 @@ class Lake:
         def work(connection: duckdb.DuckDBPyConnection) -> Written:
             connection.execute(f"CREATE TEMP TABLE incoming AS {statement}")
             if list(_columns(connection, name).items()) != list(types.items()):
-                connection.execute(f"DROP TABLE IF EXISTS {_quoted(name)}")
+                connection.execute(f"DROP TABLE IF EXISTS {identifier(name)}")
                 _create_table(connection, name, types)
             _describe(connection, name, "TABLE", description, comments)
             return _replace_rows(connection, name, list(types), {})
@@ -196,7 +195,7 @@ class Lake:
 
         def work(connection: duckdb.DuckDBPyConnection) -> bool:
             before = connection.execute(definition, [name]).fetchone()
-            connection.execute(f"CREATE OR REPLACE VIEW {_quoted(name)} AS {statement}")
+            connection.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {statement}")
             same = before == connection.execute(definition, [name]).fetchone()
             if same:
                 # DuckDB has its own spelling of a statement, so the two could only be compared once both were made.
@@ -205,6 +204,10 @@ class Lake:
             return _describe(connection, name, "VIEW", description, {}) or not same
 
         return self._transaction(work, queue=name)
+
+    def rows(self, table: str) -> pa.Table:
+        """All rows of a table."""
+        return self.query(f"SELECT * FROM {identifier(table)}")
 
     def query(
         self, statement: str, parameters: Sequence[object] | Mapping[str, object] = (), *, as_of: AsOf | None = None
@@ -417,7 +420,7 @@ def _ensure_table(connection: duckdb.DuckDBPyConnection, table: LakeTable) -> No
     else:
         for column, kind in wanted.items():
             if column not in found:
-                connection.execute(f"ALTER TABLE {_quoted(table.name)} ADD COLUMN {_quoted(column)} {kind}")
+                connection.execute(f"ALTER TABLE {identifier(table.name)} ADD COLUMN {identifier(column)} {kind}")
             elif found[column] != kind:
                 raise LakeSchemaError(f"{table.name}.{column} is {found[column]} in the lake and {kind} in its schema")
     _describe(connection, table.name, "TABLE", table.description, table.comments())
@@ -435,11 +438,11 @@ def _columns(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]
 def _create_table(
     connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str, str], partitioned_by: Sequence[str] = ()
 ) -> None:
-    body = ", ".join(f"{_quoted(column)} {kind}" for column, kind in types.items())
-    connection.execute(f"CREATE TABLE {_quoted(name)} ({body})")
+    body = ", ".join(f"{identifier(column)} {kind}" for column, kind in types.items())
+    connection.execute(f"CREATE TABLE {identifier(name)} ({body})")
     if partitioned_by:
-        columns = ", ".join(_quoted(column) for column in partitioned_by)
-        connection.execute(f"ALTER TABLE {_quoted(name)} SET PARTITIONED BY ({columns})")
+        columns = ", ".join(identifier(column) for column in partitioned_by)
+        connection.execute(f"ALTER TABLE {identifier(name)} SET PARTITIONED BY ({columns})")
 
 
 def _describe(
@@ -468,21 +471,21 @@ def _replace_rows(
     connection: duckdb.DuckDBPyConnection, name: str, names: Sequence[str], keys: Mapping[str, str]
 ) -> Written:
     """Make the rows of `incoming` those of a partition, unless they are already."""
-    mine = " AND ".join(f"{_quoted(column)} = ?" for column in keys) or "true"
+    mine = " AND ".join(f"{identifier(column)} = ?" for column in keys) or "true"
     values = list(keys.values())
-    columns = ", ".join(_quoted(column) for column in names)
-    old = f"SELECT {columns} FROM {_quoted(name)} WHERE {mine}"  # noqa: S608 - identifiers are quoted
-    new = f"SELECT {columns} FROM incoming"  # noqa: S608 - identifiers are quoted
+    columns = ", ".join(identifier(column) for column in names)
+    old = f"SELECT {columns} FROM {identifier(name)} WHERE {mine}"
+    new = f"SELECT {columns} FROM incoming"
     row = connection.execute(
-        f"SELECT n, n = (SELECT count(*) FROM ({old}))"  # noqa: S608 - as above
+        f"SELECT n, n = (SELECT count(*) FROM ({old}))"
         f" AND NOT EXISTS (({old}) EXCEPT ALL ({new})) FROM (SELECT count(*) AS n FROM incoming)",
         [*values, *values],
     ).fetchone()
     assert row is not None
     rows, same = int(row[0]), bool(row[1])
     if not same:
-        connection.execute(f"DELETE FROM {_quoted(name)} WHERE {mine}", values)  # noqa: S608 - as above
-        connection.execute(f"INSERT INTO {_quoted(name)} ({columns}) {new}")
+        connection.execute(f"DELETE FROM {identifier(name)} WHERE {mine}", values)
+        connection.execute(f"INSERT INTO {identifier(name)} ({columns}) {new}")
     return Written(rows=rows, changed=not same)
 
 
@@ -497,28 +500,9 @@ def column_types(connection: duckdb.DuckDBPyConnection, table: LakeTable) -> dic
     return {row[0]: row[1] for row in described}
 
 
-def comment_statements(
-    name: str, kind: Literal["TABLE", "VIEW"], description: str, columns: Mapping[str, str]
-) -> list[str]:
-    """The SQL that says what a table or view and its columns mean. A comment takes no parameter, so it is quoted."""
-    target = _quoted(name)
-    return [
-        f"COMMENT ON {kind} {target} IS {_literal(description)}",
-        *(f"COMMENT ON COLUMN {target}.{_quoted(c)} IS {_literal(text)}" for c, text in columns.items()),
-    ]
-
-
 def _attach_options(as_of: AsOf | None) -> str:
     if as_of is None:
         return f"DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"
     if isinstance(as_of, int):
         return f"SNAPSHOT_VERSION {as_of:d}"
     return f"SNAPSHOT_TIME '{as_of.astimezone(dt.UTC).isoformat()}'"
-
-
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

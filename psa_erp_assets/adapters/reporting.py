@@ -16,7 +16,8 @@ from pathlib import Path
 
 import duckdb
 
-from psa_erp_assets.adapters.lake import Lake, comment_statements
+from psa_erp_assets.adapters.duck_sql import comment_statements, identifier, literal
+from psa_erp_assets.adapters.lake import Lake
 from psa_erp_assets.adapters.sql_models import Layer, SqlModel
 
 # What analysts get: intermediate models are the marts' own business.
@@ -58,21 +59,20 @@ def _write(lake: Lake, models: Sequence[SqlModel], draft: Path) -> tuple[dict[st
     # Attached databases belong to the whole DuckDB instance, which threads share: the name must be nobody else's.
     report = f"report_{uuid.uuid4().hex}"
     with lake.connection() as connection:
-        connection.execute(f"ATTACH '{str(draft).replace(chr(39), chr(39) * 2)}' AS {report}")
+        connection.execute(f"ATTACH {literal(str(draft))} AS {report}")
         try:
             connection.begin()
             rows = {}
             for model in models:
-                connection.execute(
-                    f'CREATE TABLE {report}."{model.name}" AS SELECT * FROM lake."{model.name}"'  # noqa: S608
-                )
-                count = connection.execute(f'SELECT count(*) FROM {report}."{model.name}"').fetchone()  # noqa: S608
+                name = identifier(model.name)
+                connection.execute(f"CREATE TABLE {report}.{name} AS SELECT * FROM lake.{name}")
+                count = connection.execute(f"SELECT count(*) FROM {report}.{name}").fetchone()
                 rows[model.name] = count[0] if count else 0
             connection.execute(
-                f"CREATE TABLE {report}.publication AS"  # noqa: S608 - the name is made here
+                f"CREATE TABLE {report}.publication AS"
                 " SELECT now() AS published_at, max(snapshot_id) AS lake_snapshot FROM lake.snapshots()"
             )
-            found = connection.execute(f"SELECT lake_snapshot FROM {report}.publication").fetchone()  # noqa: S608
+            found = connection.execute(f"SELECT lake_snapshot FROM {report}.publication").fetchone()
             connection.execute(f"USE {report}")
             for model in models:
                 meanings = {column.name: column.description for column in model.columns}

@@ -22,6 +22,7 @@ from sqlglot import exp
 from sqlglot.lineage import lineage
 from sqlglot.optimizer.scope import traverse_scope
 
+from psa_erp_assets.adapters.duck_sql import identifier, literal
 from psa_erp_assets.adapters.lake import Lake, Written, column_types
 from psa_erp_assets.contracts.lake_tables import LakeTable
 
@@ -119,7 +120,7 @@ def run_model(lake: Lake, model: SqlModel) -> Written:
     """
     if model.kind == "VIEW":
         changed = lake.define_view(model.name, model.sql, model.description)
-        count = lake.query(f'SELECT count(*) FROM "{model.name}"')  # noqa: S608 - a model's name is an identifier
+        count = lake.query(f"SELECT count(*) FROM {identifier(model.name)}")
         return Written(rows=int(count.column(0)[0].as_py()), changed=changed)
     types = {column.name: column.type for column in model.columns}
     meanings = {column.name: column.description for column in model.columns}
@@ -129,12 +130,13 @@ def run_model(lake: Lake, model: SqlModel) -> Written:
 def run_tests(lake: Lake, model: SqlModel) -> list[TestResult]:
     """The result of each of the model's tests on what the lake has now."""
     # All counts from one reading: in the name of the model, the tests read a copy that is made once for this query.
-    counts = ", ".join(f"(SELECT count(*) FROM ({test.sql}))" for test in model.tests)  # noqa: S608 - the model's own
-    copy = f'WITH "{model.name}" AS MATERIALIZED (SELECT * FROM lake."{model.name}")'  # noqa: S608 - an identifier
+    counts = ", ".join(f"(SELECT count(*) FROM ({test.sql}))" for test in model.tests)
+    name = identifier(model.name)
+    copy = f"WITH {name} AS MATERIALIZED (SELECT * FROM lake.{name})"
     failures = [int(column[0].as_py()) for column in lake.query(f"{copy} SELECT {counts}").columns]
     results = []
     for test, count in zip(model.tests, failures, strict=True):
-        sample = f"SELECT * FROM ({test.sql}) LIMIT {_SAMPLE}"  # noqa: S608 - the model's own
+        sample = f"SELECT * FROM ({test.sql}) LIMIT {_SAMPLE}"
         results.append(TestResult(test.name, count, lake.frame(sample) if count else _NO_ROWS))
     return results
 
@@ -359,26 +361,26 @@ def _lineage(draft: _Draft, schema: Mapping[str, Any]) -> dict[str, tuple[tuple[
 
 
 def _tests(draft: _Draft) -> Iterable[ModelTest]:
-    model = exp.to_identifier(draft.name, quoted=True).sql(_DIALECT)
-    grain = ", ".join(_name(column) for column in draft.doc.grain)
+    model = identifier(draft.name)
+    grain = ", ".join(identifier(column) for column in draft.doc.grain)
     yield ModelTest("unique_grain", _duplicates(model, grain))
     for column, doc in draft.doc.columns.items():
-        name = _name(column)
+        name = identifier(column)
         if doc.unique:
             yield ModelTest(f"unique_{column}", _duplicates(model, name))
         if doc.not_null:
-            yield ModelTest(f"not_null_{column}", f"SELECT * FROM {model} WHERE {name} IS NULL")  # noqa: S608
+            yield ModelTest(f"not_null_{column}", f"SELECT * FROM {model} WHERE {name} IS NULL")
         if doc.accepted_values:
-            values = ", ".join(exp.Literal.string(v).sql(_DIALECT) for v in doc.accepted_values)
+            values = ", ".join(literal(v) for v in doc.accepted_values)
             yield ModelTest(
                 f"accepted_values_{column}",
-                f"SELECT * FROM {model} WHERE {name} NOT IN ({values})",  # noqa: S608 - quoted by sqlglot
+                f"SELECT * FROM {model} WHERE {name} NOT IN ({values})",
             )
         if doc.relationship:
-            other, key = _name(doc.relationship.to), _name(doc.relationship.column)
+            other, key = identifier(doc.relationship.to), identifier(doc.relationship.column)
             yield ModelTest(
                 f"relationship_{column}",
-                f"SELECT * FROM {model} WHERE {name} IS NOT NULL"  # noqa: S608 - quoted by sqlglot
+                f"SELECT * FROM {model} WHERE {name} IS NOT NULL"
                 f" AND {name} NOT IN (SELECT {key} FROM {other} WHERE {key} IS NOT NULL)",
             )
     for assertion in draft.doc.assertions:
@@ -386,8 +388,4 @@ def _tests(draft: _Draft) -> Iterable[ModelTest]:
 
 
 def _duplicates(model: str, columns: str) -> str:
-    return f"SELECT {columns}, count(*) AS copies FROM {model} GROUP BY {columns} HAVING count(*) > 1"  # noqa: S608
-
-
-def _name(identifier: str) -> str:
-    return exp.to_identifier(identifier, quoted=True).sql(_DIALECT)
+    return f"SELECT {columns}, count(*) AS copies FROM {model} GROUP BY {columns} HAVING count(*) > 1"

@@ -131,7 +131,7 @@ def stored(runtime: Runtime, table: str) -> pd.DataFrame:
     """All rows that the lake has of a table, as Python objects; none while nothing has been written."""
     schema = lake_tables.LAKE_TABLES[table]
     runtime.lake.ensure_tables([schema])
-    rows = runtime.lake.query(f'SELECT * FROM "{table}"').to_pylist()  # noqa: S608 - a name of LAKE_TABLES
+    rows = runtime.lake.rows(table).to_pylist()
     return _frame(rows, schema)
 
 
