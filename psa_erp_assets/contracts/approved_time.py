@@ -53,7 +53,8 @@ CAN_BE_POSTED = Contract(
     table=APPROVED_TIME,
     schema=table_schema(APPROVED_TIME, checks=[each_row("nothing holds the entry", _nothing_held)]),
     expected_dirt=True,
-    columns=(*_SHOWN, "hold_codes"),
+    # No more than a dialog has room for: the next step is what the reader came for.
+    columns=("entry_id", "legal_entity", "service_date", "minutes", "hold_codes"),
     next_step=lambda row: " ".join(FAULTS[code].next_step for code in row.get("hold_codes") or () if code in FAULTS),
 )
 
