@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from psa_erp_assets.services.reconciliation import Minutes
     from psa_erp_assets.services.sync import Settled
 
-MOST_ROWS = 20
+# More make Dagster's dialog taller than a screen.
+MOST_ROWS = 10
 _LONGEST_CELL = 160
 
 Metadata = dict[str, Any]

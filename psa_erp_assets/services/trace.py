@@ -15,6 +15,8 @@ from psa_erp_assets.services.exception_items import ExceptionItem, list_exceptio
 from psa_erp_assets.services.plain import to_plain
 
 _CANONICAL = re.compile(rf"{statements.TIME_ENTRY}:([^:]+):(.+)", re.DOTALL)
+# As the console shows it, which leaves out the kind.
+_SHORT = re.compile(r"([^:]+):(.+)", re.DOTALL)
 
 
 class NotFoundError(LookupError):
@@ -178,7 +180,7 @@ class Trace:
 
 
 def trace(connection: Connection, tenant: str, entry_id: str) -> Trace:
-    """The story of a time entry, by its canonical id ("time_entry:clockify:<id>") or the vendor's own.
+    """The story of a time entry, by its canonical id ("time_entry:clockify:<id>", also without the kind) or the vendor's own.
 
     An object that arrived but never became a canonical entry has a story too. Raises NotFoundError for an id that
     nothing is known of, or a vendor's id that two sources use.
@@ -227,6 +229,9 @@ def _identify(connection: Connection, tenant: str, entry_id: str) -> tuple[str, 
         whole = " or ".join(f"{statements.TIME_ENTRY}:{source}:{entry_id}" for source in sources)
         raise NotFoundError(f"two sources use the id {entry_id!r}: ask for {whole}")
     if not sources:
+        short = _SHORT.fullmatch(entry_id)
+        if short:
+            return short[1], short[2]
         raise NotFoundError(f"no time entry {entry_id!r} has arrived")
     return sources[0], entry_id
 

@@ -72,6 +72,7 @@ def test_a_vendors_id_that_two_sources_use_is_not_guessed(store_engine: Engine) 
         with pytest.raises(NotFoundError, match="time_entry:clockify:42 or time_entry:kantata:42"):
             trace(connection, TENANT, "42")
         assert trace(connection, TENANT, "time_entry:kantata:42").source == "kantata"
+        assert trace(connection, TENANT, "kantata:42").source == "kantata", "as the console shows it"
 
 
 @pytest.mark.parametrize("entry_id", ["", ":", "unknown", "time_entry:", "time_entry:clockify:unknown", "'; --", "%"])
