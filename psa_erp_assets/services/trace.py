@@ -180,10 +180,11 @@ class Trace:
 
 
 def trace(connection: Connection, tenant: str, entry_id: str) -> Trace:
-    """The story of a time entry, by its canonical id ("time_entry:clockify:<id>", also without the kind) or the vendor's own.
+    """The story of a time entry, by its canonical id or the vendor's own.
 
-    An object that arrived but never became a canonical entry has a story too. Raises NotFoundError for an id that
-    nothing is known of, or a vendor's id that two sources use.
+    The canonical id is "time_entry:clockify:<id>", also without the kind. An object that arrived but never became a
+    canonical entry has a story too. Raises NotFoundError for an id that nothing is known of, or a vendor's id that
+    two sources use.
     """
     source, vendor_id = _identify(connection, tenant, entry_id)
     canonical_id = f"{statements.TIME_ENTRY}:{source}:{vendor_id}"
