@@ -13,6 +13,7 @@ from psa_erp_assets.defs.assets import (
     master_data,
     reconciliation,
     reporting,
+    revenue,
 )
 from psa_erp_assets.defs.catalog import load_catalog
 from psa_erp_assets.settings import Settings, load_settings
@@ -34,6 +35,7 @@ def build_defs(settings: Settings | None = None, open_runtime: resources.OpenRun
         *approved_work.assets(catalog),
         *draft_invoice_lines.assets(catalog),
         *cost_transactions.assets(),
+        *revenue.assets(),
         *reconciliation.assets(catalog),
         *reporting.assets(catalog),
     ]

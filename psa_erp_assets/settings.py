@@ -4,9 +4,10 @@ Read when `load_settings` is called, never at import. A mistake is a `ConfigErro
 what was expected. Secrets are held as `SecretStr`: they do not show in a repr, a log or an exception.
 """
 
+import datetime as dt
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +15,29 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.money import Rounding, exponent
+from psa_erp_assets.domain.decision import Mode
+from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.money import Money, Rounding, exponent
+from psa_erp_assets.domain.plan import ACTING, Action
+from psa_erp_assets.domain.records import RateCardLine
+from psa_erp_assets.domain.tax import TaxBasis
+from psa_erp_assets.domain.terms import ContractKind
 
-CONFIG_FILES = ("company", "connections", "policies", "tax_profiles")
+CONFIG_FILES = ("company", "connections", "policies", "tax_profiles", "rate_cards")
+_MAY_BE_MISSING = {"rate_cards"}
 REPOSITORY = Path(__file__).resolve().parent.parent
 SQL_MODELS = REPOSITORY / "dbt_like_sql"
 
@@ -64,8 +82,33 @@ def _zone(name: str) -> str:
     return name
 
 
+def _quoted(value: object) -> object:
+    # A rate without quotes is a binary fraction by the time that YAML hands it over.
+    if isinstance(value, str):
+        return value
+    raise ValueError('write the amount in quotes, as "150.00"')
+
+
+def _acting(action: Action) -> Action:
+    if action not in ACTING:
+        raise ValueError(f"nothing is done by {action.value}; write one of {', '.join(sorted(ACTING))}")
+    return action
+
+
+def _off(value: object) -> object:
+    # YAML reads the word off as the boolean.
+    return Mode.OFF.value if value is False else value
+
+
+ActingAction = Annotated[Action, AfterValidator(_acting)]
+# As many decimals as a currency has at most.
+Amount = Annotated[Decimal, BeforeValidator(_quoted), Field(ge=0, max_digits=18, decimal_places=4)]
+CardName = Annotated[str, Field(pattern=r"^[^\s/]+$")]
 Currency = Annotated[str, AfterValidator(_currency)]
+# Not more decimals than an hour's effective rate has, and no amount that is only an exponent's slip.
+HourlyRate = Annotated[Decimal, BeforeValidator(_quoted), Field(ge=0, max_digits=12, decimal_places=4)]
 Month = Annotated[str, AfterValidator(_month)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 SecretName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]+$")]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 # No user and password in it: they would stand in every log.
@@ -134,6 +177,15 @@ class HrConnection(_Frozen):
     requests_per_second: Annotated[int, Field(gt=0)]
 
 
+class MilestoneConnection(_Frozen):
+    """A second PSA, in which the milestones of fixed fees are accepted."""
+
+    kind: Literal["kantata"]
+    base_url: Url
+    token: SecretName
+    requests_per_second: Annotated[int, Field(gt=0)]
+
+
 class ErpConnection(_Frozen):
     """The ERP, which alone posts invoices."""
 
@@ -143,16 +195,21 @@ class ErpConnection(_Frozen):
     user: str
     password: SecretName
     rounding: Rounding
+    tax_basis: TaxBasis = TaxBasis.DOCUMENT
 
 
 class Connections(_Frozen):
-    """All outside systems. `sandboxes`: they are the demo's own servers, to be started along with the rest."""
+    """All outside systems. `sandboxes`: they are the demo's own servers, to be started along with the rest.
+
+    `milestones` is None for a company without fixed fees by milestone.
+    """
 
     sandboxes: bool = False
     psa: PsaConnection
     crm: CrmConnection
     hr: HrConnection
     erp: ErpConnection
+    milestones: MilestoneConnection | None = None
 
 
 class CostRatePolicy(_Frozen):
@@ -184,13 +241,59 @@ class PostingPolicy(_Frozen):
         return self
 
 
+class AmountSettings(_Frozen):
+    """An amount in a currency."""
+
+    amount: Amount
+    currency: Currency
+
+
+class ApprovalSettings(_Frozen):
+    """A plan that does more than this must be approved before it is applied; what is left out stands for every one."""
+
+    name: Name
+    legal_entity: str | None = None
+    action: ActingAction | None = None
+    effect_type: EffectType | None = None
+    above: AmountSettings | None = None
+
+
+class RolloutStepSettings(_Frozen):
+    """From a service date on, how far an entity and a contract type are; what is left out stands for every one."""
+
+    mode: Annotated[Mode, BeforeValidator(_off)]
+    legal_entity: str | None = None
+    contract_kind: ContractKind | None = None
+    valid_from: Annotated[dt.date | None, Field(alias="from")] = None
+
+
+class GoLiveSettings(_Frozen):
+    """When a shadow plan agrees well enough with what people bill by hand.
+
+    In so many consecutive months each contract differs by no more than the share of what was billed by hand, or than
+    the amount in the contract's currency, whichever is more.
+    """
+
+    months: Annotated[int, Field(ge=1)] = 2
+    tolerance_share: Annotated[Decimal, Field(ge=0, lt=1)] = Decimal("0.005")
+    tolerance_amount: Amount = Decimal("1.00")
+
+
 class Policies(_Frozen):
-    """Rules that finance decides."""
+    """Rules that finance decides.
+
+    Without `approvals` no plan waits for anybody, without a `rollout` everything is live, and without an
+    `intercompany_mark_up` (a fraction on top of cost) one entity charges another what its people cost.
+    """
 
     cost_rates: CostRatePolicy
     project_name_pattern: Annotated[str, AfterValidator(_pattern)]
     extraction: ExtractionPolicy
     posting: PostingPolicy
+    approvals: tuple[ApprovalSettings, ...] = ()
+    rollout: tuple[RolloutStepSettings, ...] = ()
+    go_live: GoLiveSettings = GoLiveSettings()
+    intercompany_mark_up: Annotated[Decimal, Field(ge=0)] = Decimal(0)
 
 
 class TaxProfileSettings(_Frozen):
@@ -199,6 +302,38 @@ class TaxProfileSettings(_Frozen):
     legal_entity: str
     customer_country: Annotated[str, Field(pattern=r"^([A-Z]{2}|\*)$")]
     erp_tax: str | None = None
+
+
+class RateCardLineSettings(_Frozen):
+    """What an hour costs of whatever the line names; one that names nothing holds for all work."""
+
+    contract: Name | None = None
+    project: Name | None = None
+    task: Name | None = None
+    employee: Name | None = None
+    role: Name | None = None
+    per_hour: HourlyRate
+    valid_from: Annotated[dt.date, Field(alias="from")]
+    valid_to: Annotated[dt.date | None, Field(alias="to")] = None
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> "RateCardLineSettings":
+        if self.valid_to is not None and self.valid_to < self.valid_from:
+            raise ValueError("`to` is before `from`; both days are included")
+        return self
+
+    def id_in(self, card: str) -> str:
+        """The line's id: the card, what the line names, and its first day."""
+        names = ("contract", "project", "task", "employee", "role")
+        named = ",".join(f"{name}={getattr(self, name)}" for name in names if getattr(self, name) is not None)
+        return f"{card}/{named or '*'}@{self.valid_from}"
+
+
+class RateCardSettings(_Frozen):
+    """Rates in one currency, under a name that contracts refer to."""
+
+    currency: Currency
+    lines: tuple[RateCardLineSettings, ...]
 
 
 class Settings(_Frozen):
@@ -211,6 +346,7 @@ class Settings(_Frozen):
     connections: Connections
     policies: Policies
     tax_profiles: tuple[TaxProfileSettings, ...]
+    rate_cards: Mapping[str, RateCardSettings]
     console_url: str
     dagster_url: str
     secrets: Mapping[str, SecretStr] = Field(repr=False)
@@ -246,26 +382,27 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     config_dir = Path(env.get("PSA_ERP_CONFIG") or REPOSITORY / "data" / "config").resolve()
     secrets = _secrets_file(Path(env.get("PSA_ERP_SECRETS_FILE") or home / "secrets.env"))
     secrets |= {name: value for name, value in env.items() if name.startswith("PSA_ERP_")}
-    models: dict[str, type[_Frozen] | None] = {
+    models: dict[str, type[_Frozen]] = {
         "company": CompanySettings,
         "connections": Connections,
         "policies": Policies,
-        "tax_profiles": None,
+        "tax_profiles": TaxProfileList,
+        "rate_cards": RateCards,
     }
     read: dict[str, Any] = {}
     problems: list[str] = []
     texts: dict[str, str] = {}
     for name in CONFIG_FILES:
         path = config_dir / f"{name}.yaml"
-        model = models[name]
+        inside = _FIELD_OF_WHOLE_FILE.get(name)
         try:
-            text = texts[name] = path.read_text(encoding="utf-8")
+            missing = name in _MAY_BE_MISSING and not path.exists()
+            text = texts[name] = "" if missing else path.read_text(encoding="utf-8")
             body = yaml.safe_load(text)
-            read[name] = (
-                model.model_validate(body)
-                if model is not None
-                else tuple(TaxProfileList.model_validate({"profiles": body}).profiles)
-            )
+            if body is None and name in _MAY_BE_MISSING:
+                body = {}
+            value = models[name].model_validate({inside: body} if inside else body)
+            read[name] = getattr(value, inside) if inside else value
         except FileNotFoundError:
             problems.append(f"{path}: the file is missing; copy it from data/config of the project and adapt it")
         except OSError as error:
@@ -278,12 +415,22 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             line = f":{mark.line + 1}" if mark else ""
             problems.append(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}")
         except ValidationError as error:
-            problems += _explain(path, text, error, prefix=("profiles",) if model is None else ())
+            problems += _explain(path, text, error, prefix=(inside,) if inside else ())
         except ValueError as error:
             # YAML reads 2026-13-01 as a date, and Python knows no such day.
             problems.append(f"{path}: not valid YAML: {error}")
     if not problems:
-        problems = _cross_check(config_dir, texts["tax_profiles"], read["company"], read["tax_profiles"])
+        taxes, policies = read["tax_profiles"], read["policies"]
+        named: list[_Named] = [((number, "legal_entity"), tax.legal_entity) for number, tax in enumerate(taxes)]
+        problems = _cross_check(config_dir / "tax_profiles.yaml", texts["tax_profiles"], read["company"], named)
+        named = [
+            ((section, number, "legal_entity"), rule.legal_entity)
+            for section in ("approvals", "rollout")
+            for number, rule in enumerate(getattr(policies, section))
+            if rule.legal_entity is not None
+        ]
+        problems += _cross_check(config_dir / "policies.yaml", texts["policies"], read["company"], named)
+        problems += _check_rate_cards(config_dir, texts["rate_cards"], read["rate_cards"])
     if problems:
         raise ConfigError(problems)
     return Settings(
@@ -294,6 +441,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         connections=read["connections"],
         policies=read["policies"],
         tax_profiles=read["tax_profiles"],
+        rate_cards=read["rate_cards"],
         console_url=env.get("PSA_ERP_CONSOLE_URL") or "http://127.0.0.1:8080",
         dagster_url=env.get("PSA_ERP_DAGSTER_URL") or "http://127.0.0.1:3000",
         secrets={name: SecretStr(value) for name, value in secrets.items()},
@@ -306,6 +454,39 @@ class TaxProfileList(_Frozen):
     profiles: tuple[TaxProfileSettings, ...]
 
 
+class RateCards(_Frozen):
+    """The cards in rate_cards.yaml by name."""
+
+    cards: Mapping[CardName, RateCardSettings]
+
+
+_FIELD_OF_WHOLE_FILE = {"tax_profiles": "profiles", "rate_cards": "cards"}
+
+
+def rate_card_lines(cards: Mapping[str, RateCardSettings]) -> tuple[RateCardLine, ...]:
+    """The cards' lines as records.
+
+    An id says what the line is about, as in "standard-2026-usd/role=Principal@2026-01-01", and stays the same when
+    its rate or last day changes or the file is put into another order.
+    """
+    return tuple(
+        RateCardLine(
+            id=line.id_in(name),
+            card=name,
+            per_hour=Money(line.per_hour, card.currency),
+            valid_from=line.valid_from,
+            valid_to=line.valid_to,
+            contract_id=line.contract,
+            project_id=line.project,
+            task=line.task,
+            employee_id=line.employee,
+            role=line.role,
+        )
+        for name, card in cards.items()
+        for line in card.lines
+    )
+
+
 def _secrets_file(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
@@ -313,17 +494,37 @@ def _secrets_file(path: Path) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in pairs if not name.lstrip().startswith("#")}
 
 
-def _cross_check(
-    config_dir: Path, text: str, company: CompanySettings, taxes: Sequence[TaxProfileSettings]
-) -> list[str]:
+# Where a file names a legal entity, and which.
+_Named = tuple[Sequence[int | str], str]
+
+
+def _cross_check(path: Path, text: str, company: CompanySettings, named: Sequence[_Named]) -> list[str]:
+    """The legal entities that a file names, with where it does, and that the company does not have."""
     codes = {e.code for e in company.legal_entities}
-    path, root = config_dir / "tax_profiles.yaml", yaml.compose(text, Loader=yaml.SafeLoader)
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
     return [
-        f"{path}:{_line_of(root, (number, 'legal_entity'))}: {tax.legal_entity!r} is none of "
-        f"{', '.join(sorted(codes))} (company.yaml)"
-        for number, tax in enumerate(taxes)
-        if tax.legal_entity not in codes
+        f"{path}:{_line_of(root, location)}: {code!r} is none of {', '.join(sorted(codes))} (company.yaml)"
+        for location, code in named
+        if code not in codes
     ]
+
+
+def _check_rate_cards(config_dir: Path, text: str, cards: Mapping[str, RateCardSettings]) -> Iterator[str]:
+    path, root = config_dir / "rate_cards.yaml", yaml.compose(text, Loader=yaml.SafeLoader)
+    names: set[str] = set()
+    for key, _ in root.value if root is not None else ():
+        # YAML would keep the last of them and say nothing.
+        if key.value in names:
+            yield f"{path}:{key.start_mark.line + 1}: there are two rate cards {key.value!r}; give one another name"
+        names.add(key.value)
+    ids: set[str] = set()
+    for name, card in cards.items():
+        for number, line in enumerate(card.lines):
+            line_id = line.id_in(name)
+            if line_id in ids:
+                where = _line_of(root, (name, "lines", number))
+                yield f"{path}:{where}: a second line {line_id}; give it another first day, or take one of the two out"
+            ids.add(line_id)
 
 
 def _explain(path: Path, text: str, error: ValidationError, prefix: tuple[str, ...]) -> list[str]:
@@ -341,7 +542,7 @@ def _line_of(node: Any, location: Sequence[int | str]) -> int:
     line: int = node.start_mark.line + 1 if node is not None else 1
     for part in location:
         if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == part), None)
+            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
             if found is None:
                 break
             line, node = found[0].start_mark.line + 1, found[1]

@@ -3,7 +3,7 @@ WITH worked AS (
         employee_id,
         service_month,
         sum(minutes) AS approved_minutes,
-        sum(CASE WHEN outcome IN ('post', 'hold') THEN minutes ELSE 0 END) AS billable_minutes
+        sum(CASE WHEN outcome IN ('post', 'covered', 'written_off', 'hold') THEN minutes ELSE 0 END) AS billable_minutes
     FROM stg_approved_time
     GROUP BY employee_id, service_month
 )

@@ -15,3 +15,5 @@ SELECT
     posted AS invoiced,
     invoice_date
 FROM erp_billing_lines
+-- What is on an invoice that the ERP has cancelled counts for nothing; its work is billed on another line.
+WHERE invoice_state IS DISTINCT FROM 'cancelled'

@@ -6,14 +6,13 @@ Commands that start servers import them when they are called, so that `status` d
 import os
 import signal
 import threading
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from psa_erp_assets.adapters.store.time_entries import Partition
-from psa_erp_assets.cli import render
+from psa_erp_assets.cli import choices, plans, render
+from psa_erp_assets.cli.options import Entity, Json, Month, Planner, chosen_partitions, planner
 from psa_erp_assets.cli.output import (
     emit,
     explained,
@@ -26,7 +25,6 @@ from psa_erp_assets.cli.output import (
     stderr,
     stdout,
 )
-from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.faults import FAULTS
 from psa_erp_assets.sandbox.tryton.build import Kind
 from psa_erp_assets.services import exception_items, sync
@@ -38,7 +36,7 @@ from psa_erp_assets.services.read_back import read_back
 from psa_erp_assets.services.reconciliation import Reconciliation, reconcile
 from psa_erp_assets.services.refresh import refresh_all
 from psa_erp_assets.services.runtime import open_prepared
-from psa_erp_assets.settings import CONFIG_FILES, Settings, load_settings
+from psa_erp_assets.settings import CONFIG_FILES, load_settings
 
 app = typer.Typer(
     name="psa-erp",
@@ -48,11 +46,9 @@ app = typer.Typer(
     add_completion=False,
 )
 config = typer.Typer(help="The company's settings in data/config.", no_args_is_help=True)
+app.add_typer(plans.app, name="plan")
+app.add_typer(choices.periods, name="periods")
 app.add_typer(config, name="config")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-Entity = Annotated[str | None, typer.Option("--entity", help="Only this legal entity, e.g. UK.")]
-Month = Annotated[str | None, typer.Option("--month", help="Only this service month, e.g. 2026-09.")]
 
 
 def main() -> None:
@@ -100,26 +96,17 @@ def extract(
 
 
 @app.command()
-def plan(entity: Entity = None, month: Month = None, as_json: Json = False) -> None:
-    """Print what a sync would do to the ERP, and why. Posts nothing; the plans can be applied as they are."""
-    with explained():
-        settings = load_settings()
-        with open_prepared(settings) as runtime:
-            plans = [
-                sync.propose(runtime, partition, created_by="psa-erp plan")
-                for partition in _partitions(settings, sync.all_partitions(runtime), entity, month)
-            ]
-        emit(as_json, lambda: [render.plan_body(p) for p in plans], lambda: render.plans(plans))
-
-
-@app.command()
 def apply(
     plan_id: Annotated[int | None, typer.Argument(help="A plan's id, as `psa-erp plan` printed it.")] = None,
     entity: Entity = None,
     month: Month = None,
+    by: Planner = None,
     as_json: Json = False,
 ) -> None:
-    """Bring the ERP to where it should be: apply one plan, or plan and apply until nothing is left to do."""
+    """Bring the ERP to where it should be: apply one plan, or plan and apply until nothing is left to do.
+
+    What needs somebody's approval waits for it.
+    """
     with explained():
         settings = load_settings()
         with open_prepared(settings) as runtime:
@@ -129,10 +116,10 @@ def apply(
                 body: object = {"plan": plan_id, "postings": touched, "states": to_plain(report)["states"]}
                 emit(as_json, lambda: body, lambda: stdout.print(f"Plan {plan_id}: {touched} postings."))
                 return
-            partitions = _partitions(settings, sync.all_partitions(runtime), entity, month)
+            partitions = chosen_partitions(settings, sync.all_partitions(runtime), entity, month)
             with progress() as bar:
                 settled = [
-                    sync.sync_partition(runtime, partition, created_by="psa-erp apply")
+                    sync.sync_partition(runtime, partition, created_by=planner(by))
                     for partition in bar.track(partitions, description="posting")
                 ]
         rows = [
@@ -146,6 +133,13 @@ def apply(
             lambda: [dict(zip(columns, row, strict=True)) for row in rows],
             lambda: print_table("Applied", columns, rows, empty="nothing to do"),
         )
+        for plan in (s.plan for s in settled if s.plan is not None and s.plan.waits):
+            why = "; ".join(plan.approval_reasons)
+            stderr.print(
+                f"Plan {plan.id} ({' '.join(plan.partition)}) was not applied: it is {plan.status} and needs approval"
+                f" ({why}). `psa-erp plan show {plan.id}` shows it.",
+                highlight=False,
+            )
 
 
 @app.command(name="reconcile")
@@ -159,7 +153,7 @@ def reconcile_(
     with explained():
         settings = load_settings()
         with open_prepared(settings) as runtime:
-            partitions = _partitions(settings, sync.all_partitions(runtime), entity, month)
+            partitions = chosen_partitions(settings, sync.all_partitions(runtime), entity, month)
             results: list[Reconciliation] = []
             with progress() as bar:
                 for partition in bar.track(partitions, description="reading the ERP"):
@@ -289,15 +283,5 @@ def check(as_json: Json = False) -> None:
         emit(as_json, lambda: body, tables)
 
 
-def _partitions(
-    settings: Settings, known: Sequence[Partition], entity: str | None, month: str | None
-) -> list[Partition]:
-    """The partitions that the options choose. An unknown entity or month is an error, not an empty choice."""
-    if entity is not None and entity not in settings.entity_codes:
-        fail(f"there is no legal entity {entity!r}", f"The settings have {', '.join(settings.entity_codes)}.")
-    if month is not None:
-        try:
-            ServiceMonth.parse(month)
-        except ValueError as error:
-            fail(str(error), "Months with time are " + ", ".join(sorted({m for _, m in known})) + ".")
-    return [p for p in known if entity in (None, p[0]) and month in (None, p[1])]
+app.command()(choices.rollout)
+app.command()(choices.credit)

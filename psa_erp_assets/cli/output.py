@@ -19,7 +19,10 @@ from psa_erp_assets.adapters.connectors.tryton.rpc import TrytonError
 from psa_erp_assets.adapters.http import SourceError
 from psa_erp_assets.adapters.postgres import PostgresError
 from psa_erp_assets.domain.erp import LookUpFailedError
-from psa_erp_assets.services.planning import PlanNotFoundError, PlanOvertakenError
+from psa_erp_assets.services.credits import CreditRefusedError
+from psa_erp_assets.services.period_choices import ChoiceRefusedError
+from psa_erp_assets.services.plan_review import ReviewRefusedError
+from psa_erp_assets.services.planning import PlanNeedsApprovalError, PlanNotFoundError, PlanOvertakenError
 from psa_erp_assets.services.trace import NotFoundError
 from psa_erp_assets.settings import ConfigError, OperatorError
 
@@ -36,7 +39,11 @@ _EXPECTED: Sequence[tuple[type[Exception], str]] = (
     (TrytonError, "Is the ERP up, and are its address and user right? Nothing was lost; the next run goes on."),
     (LookUpFailedError, "Is the ERP up? Nothing was lost; the next run goes on."),
     (PlanOvertakenError, "Run `psa-erp plan` again and apply the new plan."),
-    (PlanNotFoundError, "`psa-erp plan` prints the ids of the plans that it makes."),
+    (PlanNotFoundError, "`psa-erp plan list` prints the plans with their ids."),
+    (PlanNeedsApprovalError, "Look at it with `psa-erp plan show ID`; `psa-erp plan approve ID` approves it."),
+    (ReviewRefusedError, "`psa-erp plan list` says who made each plan, and where it stands."),
+    (CreditRefusedError, "`psa-erp trace ENTRY` shows what of it was billed. Nothing was changed."),
+    (ChoiceRefusedError, "`psa-erp periods` lists what waits, and for which period. Nothing was changed."),
     (NotFoundError, "Give the id as the PSA shows it, or as `psa-erp exceptions` prints it."),
 )
 

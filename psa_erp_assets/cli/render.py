@@ -1,15 +1,19 @@
 """Results of services as tables for the terminal."""
 
 import datetime as dt
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from psa_erp_assets.adapters.store.plan_lists import PlanRow
 from psa_erp_assets.cli.output import hours, print_table, stdout
+from psa_erp_assets.domain.shadow import EXPLANATIONS, Compared
+from psa_erp_assets.services.period_choices import WaitingEffect
 from psa_erp_assets.services.plain import to_plain
+from psa_erp_assets.services.plan_report import PlanReport
 from psa_erp_assets.services.planning import Plan
 from psa_erp_assets.services.reconciliation import Reconciliation
+from psa_erp_assets.services.rollout import RolloutReport
 from psa_erp_assets.services.status import Status
 from psa_erp_assets.services.trace import PostingStory, Trace
 
@@ -31,16 +35,19 @@ def extracted(body: Mapping[str, Any]) -> None:
         )
 
 
-def plan_body(plan: Plan) -> dict[str, Any]:
-    """A plan as JSON: its items without their full effects, and totals."""
+def plan_body(plan: Plan, report: PlanReport) -> dict[str, Any]:
+    """A plan as JSON: its items without their full effects, and totals by action and by contract."""
     return {
         "id": plan.id,
         "legal_entity": plan.partition[0],
         "service_month": plan.partition[1],
+        "status": plan.status,
+        "approval_reasons": list(plan.approval_reasons),
         "actions": [
             {"action": action, "effect_type": effect, "items": number}
             for (action, effect), number in sorted(plan.actions().items())
         ],
+        "contracts": to_plain(report)["contracts"],
         "items": [
             {
                 "action": item.action.value,
@@ -59,36 +66,170 @@ def plan_body(plan: Plan) -> dict[str, Any]:
     }
 
 
-def plans(found: Sequence[Plan]) -> None:
+def plans(found: Sequence[PlanReport]) -> None:
     """Plans by contract, and what is held and why."""
-    amounts: dict[tuple[Any, ...], Decimal] = defaultdict(Decimal)
-    counts: Counter[tuple[Any, ...]] = Counter()
-    minutes: Counter[tuple[Any, ...]] = Counter()
-    held: Counter[tuple[Any, ...]] = Counter()
-    for plan in found:
-        for item in plan.items:
-            if item.hold is not None:
-                held[*plan.partition, item.hold.code, item.effect_type.value] += 1
-            elif item.effect is not None:
-                money = item.effect.amount
-                row = (plan.id, *plan.partition, item.contract_id, item.action.value, item.effect_type.value)
-                counts[*row, money.currency] += 1
-                minutes[*row, money.currency] += item.effect.minutes
-                amounts[*row, money.currency] += money.amount
+    rows = [
+        (r.plan.id, r.plan.legal_entity, r.plan.service_month, c.contract_id, a.action, c.effect_type, c.currency,
+         a.items, hours(a.minutes), a.amount)
+        for r in found
+        for c in r.contracts
+        for a in c.actions
+    ]  # fmt: skip
     print_table(
         "Plan",
         ("plan", "entity", "month", "contract", "action", "effect", "currency", "items", "hours", "amount"),
-        [(*row, counts[row], hours(minutes[row]), amounts[row]) for row in sorted(counts, key=str)],
+        rows,
         empty="nothing to do: the ERP is as it should be",
     )
-    print_table(
-        "Held",
-        ("entity", "month", "code", "effect", "items"),
-        [(*row, number) for row, number in sorted(held.items())],
-        empty="nothing",
-    )
-    if counts:
+    changes = [
+        (r.plan.id, c.contract_id, c.effect_type, c.currency, c.before, c.after, c.difference)
+        for r in found
+        for c in r.contracts
+        if c.difference
+    ]
+    if changes:
+        columns = ("plan", "contract", "effect", "currency", "before", "after", "difference")
+        print_table("Before and after", columns, changes, empty="no change")
+    held = [
+        (r.plan.legal_entity, r.plan.service_month, h.contract_id, h.code, h.effect_type, h.items)
+        for r in found
+        for h in r.held
+    ]
+    print_table("Held", ("entity", "month", "contract", "code", "effect", "items"), held, empty="nothing")
+    if rows:
         stdout.print("Nothing was posted. [bold]psa-erp apply PLAN[/bold] applies one, [bold]psa-erp apply[/bold] all.")
+    for plan in (r.plan for r in found if r.plan.approval_reasons and r.plan.status != "approved"):
+        why = "; ".join(plan.approval_reasons)
+        stdout.print(
+            f"Plan {plan.id} must be approved first ({why}): psa-erp plan approve {plan.id}",
+            highlight=False,
+            markup=False,
+        )
+
+
+def plan(report: PlanReport) -> None:
+    """One plan: its head, what it does by contract, and why."""
+    head = report.plan
+    stdout.print(
+        f"[bold]Plan {head.id}[/bold], {head.legal_entity} {head.service_month}: {head.status}."
+        f" Made by {head.created_by}, {_at(head.created_at)}.",
+        highlight=False,
+    )
+    if head.contracts is not None:
+        stdout.print(f"For {', '.join(c or 'work on no contract' for c in head.contracts)}.", highlight=False)
+    for reason in head.approval_reasons:
+        stdout.print(f"Needs approval: {reason}", highlight=False, markup=False)
+    if head.reviewed_by is not None and head.reviewed_at is not None:
+        reviewed = f"Reviewed by {head.reviewed_by}, {_at(head.reviewed_at)}: {head.review_note}"
+        stdout.print(reviewed, highlight=False, markup=False)
+    print_table(
+        "By contract",
+        ("contract", "effect", "currency", "action", "items", "hours", "amount"),
+        [
+            (c.contract_id, c.effect_type, c.currency, a.action, a.items, hours(a.minutes), a.amount)
+            for c in report.contracts
+            for a in c.actions
+        ],
+        empty="nothing to do",
+    )
+    if head.status in ("proposed", "approved"):
+        print_table(
+            "Before and after",
+            ("contract", "effect", "currency", "before", "after", "difference"),
+            [(c.contract_id, c.effect_type, c.currency, c.before, c.after, c.difference) for c in report.contracts],
+            empty="no change",
+        )
+    why = [(r.action, r.reason, r.items) for r in report.reasons]
+    print_table("Why", ("action", "reason", "items"), why, empty="nothing")
+    held = [(h.contract_id, h.effect_type, h.code, h.items, h.detail) for h in report.held]
+    print_table("Held", ("contract", "effect", "code", "items", "first detail"), held, empty="nothing")
+
+
+def plan_list(found: Sequence[PlanRow]) -> None:
+    """Plans, one a row."""
+    print_table(
+        "Plans",
+        ("plan", "entity", "month", "status", "items", "made by", "at (UTC)", "needs approval", "reviewed by"),
+        [
+            (p.id, p.legal_entity, p.service_month, p.status, p.items, p.created_by, _at(p.created_at),
+             "; ".join(p.approval_reasons), p.reviewed_by)
+            for p in found
+        ],
+        empty="none",
+    )  # fmt: skip
+
+
+def rollout_body(report: RolloutReport) -> dict[str, Any]:
+    """The rollout as JSON, months as text."""
+    return {
+        "states": [
+            {
+                "legal_entity": s.legal_entity,
+                "contract_kind": s.contract_kind.value,
+                "mode": s.mode.value,
+                "contracts": s.contracts,
+                "ready": s.ready,
+                "sentence": s.sentence,
+                "compared": [_compared_body(row) for row in s.compared],
+            }
+            for s in report.states
+        ],
+        "unassigned": [{"legal_entity": code} | _compared_body(row) for code, row in report.unassigned],
+    }
+
+
+def rollout(report: RolloutReport, *, by_contract: bool) -> None:
+    """Where each entity and contract type are, and with `by_contract` how each contract's months compare."""
+    print_table(
+        "Rollout",
+        ("entity", "contract type", "mode", "contracts", "may go live", "what is missing"),
+        [
+            (s.legal_entity, s.contract_kind.value, s.mode.value, s.contracts, "yes" if s.ready else "", s.sentence)
+            for s in report.states
+        ],
+        empty="no contracts; extract master data first",
+    )
+    if by_contract:
+        print_table(
+            "Shadow plan and what was billed by hand",
+            ("entity", "month", "contract", "currency", "planned", "by hand", "difference", "explained by"),
+            [
+                (s.legal_entity, str(r.month), r.contract_id, r.currency, r.planned, r.by_hand, r.difference,
+                 EXPLANATIONS[r.explained_by])
+                for s in report.states
+                for r in s.compared
+            ],
+            empty="nothing is in shadow in a month that is over",
+        )  # fmt: skip
+    if report.unassigned:
+        rows = [(code, str(r.month), r.by_hand_lines, r.by_hand, r.currency) for code, r in report.unassigned]
+        columns = ("entity", "month", "lines", "by hand", "currency")
+        print_table("Billed by hand on no contract that is known", columns, rows, empty="nothing")
+
+
+def waiting_effects(found: Sequence[WaitingEffect]) -> None:
+    """What waits for closed periods, with the choices that there are."""
+    print_table(
+        "Waiting for a closed period",
+        ("object", "contract", "effect", "amount", "period", "since (UTC)", "chosen"),
+        [
+            (w.object_id, w.contract_id, w.effect_type.value,
+             f"{w.amount:,} {w.currency}" if w.amount is not None else None,
+             w.period if w.own_period else f"{w.period} (waits for the other side)", _at(w.since),
+             " ".join(str(part) for part in (w.choice, w.posting_date, w.chosen_by and f"by {w.chosen_by}") if part))
+            for w in found
+        ],
+        empty="nothing",
+    )  # fmt: skip
+    if found:
+        stdout.print(
+            "Choose with `psa-erp periods choose OBJECT --effect EFFECT --choice CHOICE --reason WHY --by WHO`:\n"
+            "  wait          until finance reopens the period\n"
+            "  post_to_open  on a date in an open period (--date), with a reference to its own\n"
+            "  by_hand       somebody has journaled it\n"
+            "  cancel        it is not to be booked at all",
+            highlight=False,
+        )
 
 
 def reconciliation_body(result: Reconciliation) -> dict[str, Any]:
@@ -186,6 +327,21 @@ def _timeline(found: Trace) -> Iterator[tuple[dt.datetime, str, str]]:
 def _event_text(story: PostingStory, event: str, state: str) -> str:
     what = state if event == state else f"{event} → {state}"
     return f"{what} [{story.key[:8]}] {story.amount:,} {story.currency}"
+
+
+def _compared_body(row: Compared) -> dict[str, Any]:
+    return {
+        "contract_id": row.contract_id,
+        "service_month": str(row.month),
+        "currency": row.currency,
+        "planned": str(row.planned),
+        "by_hand": str(row.by_hand),
+        "difference": str(row.difference),
+        "planned_minutes": row.planned_minutes,
+        "by_hand_minutes": row.by_hand_minutes,
+        "held": dict(row.held),
+        "explained_by": row.explained_by.value,
+    }
 
 
 def _by_difference(result: Reconciliation) -> dict[tuple[str, str], tuple[int, int, Decimal]]:

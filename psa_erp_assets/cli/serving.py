@@ -25,7 +25,7 @@ def console_app(runtime: Runtime) -> FastAPI:
     tokens = [t.strip() for t in settings.secret(settings.connections.psa.webhook_tokens).split(",") if t.strip()]
     return create_app(
         runtime.engine,
-        tenant=settings.tenant,
+        scope=runtime.scope,
         sources={"clockify": clockify_source(tokens)},
         dagster_url=settings.dagster_url,
         allowed_hosts=sorted({"127.0.0.1", "localhost", httpx.URL(settings.console_url).host}),

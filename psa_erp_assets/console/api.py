@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from sqlalchemy import Engine
 
 from psa_erp_assets.adapters.store.listings import PostingFilter
+from psa_erp_assets.console.errors import Refusal
 from psa_erp_assets.console.reading import (
     ClassName,
     Code,
@@ -33,7 +34,14 @@ MOST_ITEMS = 1_000
 
 def api_router(engine: Engine, *, tenant: str) -> APIRouter:
     """Routes under /api."""
-    router = APIRouter(prefix="/api", tags=["reading"])
+    router = APIRouter(
+        prefix="/api",
+        tags=["reading"],
+        responses={
+            422: {"model": Refusal, "description": "A part of the address is not understood."},
+            503: {"model": Refusal, "description": "The store cannot be reached."},
+        },
+    )
 
     @router.get("/status", summary="Where the sync stands")
     def read_status() -> Status:
@@ -56,7 +64,9 @@ def api_router(engine: Engine, *, tenant: str) -> APIRouter:
         with snapshot(engine) as connection:
             return postings_page(connection, tenant, wanted, page=page)
 
-    @router.get("/postings/{key}", summary="One posting", responses={404: {"description": "No such posting."}})
+    @router.get(
+        "/postings/{key}", summary="One posting", responses={404: {"model": Refusal, "description": "No such posting."}}
+    )
     def read_posting(key: PostingKey) -> PostingStory:
         """A posting, everything that happened to it, and the ERP's document."""
         with snapshot(engine) as connection:
@@ -86,7 +96,9 @@ def api_router(engine: Engine, *, tenant: str) -> APIRouter:
             return list(group_exceptions(connection, tenant))
 
     @router.get(
-        "/trace/{entry_id:path}", summary="One time entry's story", responses={404: {"description": "No such entry."}}
+        "/trace/{entry_id:path}",
+        summary="One time entry's story",
+        responses={404: {"model": Refusal, "description": "No such entry."}},
     )
     def read_trace(entry_id: EntryId) -> Trace:
         """From the payloads received to the ERP's documents."""

@@ -27,11 +27,14 @@ from starlette.staticfiles import StaticFiles
 
 from psa_erp_assets.console.api import api_router
 from psa_erp_assets.console.background import Background, Worker
+from psa_erp_assets.console.errors import Problem, field_problems
 from psa_erp_assets.console.pages import pages_router
 from psa_erp_assets.console.rendering import FOLDER, make_environment
 from psa_erp_assets.console.security import HEADERS, SecurityHeaders
 from psa_erp_assets.console.webhooks import webhook_router
+from psa_erp_assets.console.work_items import work_items_router
 from psa_erp_assets.services.receiving import WebhookPolicy, WebhookSource
+from psa_erp_assets.services.scope import Scope
 from psa_erp_assets.services.trace import NotFoundError
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -44,6 +47,12 @@ _EXPLAINED = {
     422: "The address has a part that is not understood.",
     503: "The store cannot be reached. Nothing is lost: whatever was accepted is kept, and senders try again.",
 }
+_TAGS = [
+    {"name": "work", "description": "Time, expenses and milestones, what is decided about them, contracts' accounts."},
+    {"name": "webhooks", "description": "Vendors announce here that an object changed; its content is fetched."},
+    {"name": "reading", "description": "What the pages show, for programs."},
+    {"name": "health", "description": "Whether the server can do its work."},
+]
 
 
 class Health(BaseModel):
@@ -60,7 +69,7 @@ def _now() -> dt.datetime:
 def create_app(
     engine: Engine,
     *,
-    tenant: str,
+    scope: Scope,
     sources: Mapping[str, WebhookSource],
     dagster_url: str | None = None,
     policy: WebhookPolicy | None = None,
@@ -68,13 +77,13 @@ def create_app(
     background: Sequence[Worker] = (),
     clock: Callable[[], dt.datetime] = _now,
 ) -> FastAPI:
-    """The application for one tenant.
+    """The application for the tenant of a scope.
 
     `sources` are the vendors that may send webhooks, by the name in their address. `allowed_hosts` are the host
     names that the server answers to: a page of another site that has its name resolve to the loopback address
     reads nothing. Each of `background` runs in a thread from start to shutdown. `clock` gives an aware instant.
     """
-    workers = Background(background)
+    workers, tenant = Background(background), scope.tenant
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -87,10 +96,15 @@ def create_app(
     # The interactive description loads scripts from elsewhere, so only the document itself is served.
     app = FastAPI(
         title="psa-erp console",
-        description="Receives webhooks and answers where each approved hour is on its way to the ERP.",
+        description=(
+            "Receives webhooks and work, and answers where each approved hour is on its way to the ERP. Amounts are"
+            " texts with their currency beside them, minutes are whole numbers, service dates are local dates and"
+            " instants have their offset."
+        ),
         version="1",
         lifespan=lifespan,
         openapi_url="/api/openapi.json",
+        openapi_tags=_TAGS,
         docs_url=None,
         redoc_url=None,
     )
@@ -101,6 +115,7 @@ def create_app(
     app.include_router(
         webhook_router(engine, sources, tenant=tenant, policy=policy or WebhookPolicy(), clock=clock),
     )
+    app.include_router(work_items_router(engine, scope, clock=clock))
     app.include_router(api_router(engine, tenant=tenant))
     app.include_router(pages_router(engine, environment, tenant=tenant))
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
@@ -153,7 +168,11 @@ def _handle_errors(app: FastAPI, environment: Environment) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def misunderstood(request: Request, error: RequestValidationError) -> Response:
-        parts = ", ".join(sorted({str(problem["loc"][-1]) for problem in error.errors()}))
+        problems = field_problems(error.errors())
+        if request.url.path.startswith("/api/v1/"):
+            body = Problem(detail="Something is not understood; see the problems.", problems=problems)
+            return JSONResponse(body.model_dump(), 422)
+        parts = ", ".join(sorted({problem.field for problem in problems}))
         return answer(request, 422, f"{_EXPLAINED[422]} Look at: {parts}.")
 
     @app.exception_handler(NotFoundError)

@@ -10,9 +10,10 @@ from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from psa_erp_assets.console.errors import Refusal
 from psa_erp_assets.services import receiving
 
-_STATUS: Mapping[type[receiving.WebhookRefusedError], int] = {
+REFUSALS: Mapping[type[receiving.WebhookRefusedError], int] = {
     receiving.UnverifiedError: 401,
     receiving.UnsupportedMediaError: 415,
     receiving.NotJsonError: 400,
@@ -27,12 +28,6 @@ class Receipt(BaseModel):
 
     delivery_id: str
     copies: int
-
-
-class Refusal(BaseModel):
-    """Why the delivery was not kept."""
-
-    detail: str
 
 
 def webhook_router(
@@ -56,7 +51,7 @@ def webhook_router(
         """Kept when the answer is 202, and only then. 503 asks to send it again; the other refusals are final."""
         if source not in sources:
             raise HTTPException(401, "not verified", _CLOSE)
-        body = await _read(request, policy)
+        body = await read_body(request, policy)
         try:
             received = await run_in_threadpool(
                 receiving.receive_webhook,
@@ -70,14 +65,14 @@ def webhook_router(
                 policy=policy,
             )
         except receiving.WebhookRefusedError as error:
-            raise HTTPException(_STATUS[type(error)], str(error)) from error
+            raise HTTPException(REFUSALS[type(error)], str(error)) from error
         return Receipt(delivery_id=received.delivery_id, copies=received.copies)
 
     return router
 
 
-async def _read(request: Request, policy: receiving.WebhookPolicy) -> bytes:
-    """The body, read no further than the policy allows whatever Content-Length claims."""
+async def read_body(request: Request, policy: receiving.WebhookPolicy) -> bytes:
+    """The body, read no further than the policy allows whatever Content-Length claims. Raises HTTPException."""
     announced = request.headers.get("content-length", "0")
     if not announced.isascii() or not announced.isdigit() or len(announced) > 18:
         raise HTTPException(400, "content-length must be a number", _CLOSE)

@@ -4,7 +4,7 @@ import pandas as pd
 
 from psa_erp_assets.contracts.frames import Contract, each_row, table_schema, together
 from psa_erp_assets.contracts.lake_tables import APPROVED_TIME
-from psa_erp_assets.domain.decide import Outcome
+from psa_erp_assets.domain.decision import Outcome
 from psa_erp_assets.domain.faults import FAULTS
 
 _SHOWN = ("entry_id", "legal_entity", "service_date", "employee_id", "contract_id", "minutes", "outcome")

@@ -3,7 +3,14 @@
 import pandas as pd
 
 from psa_erp_assets.contracts.frames import Contract, each_row, table_schema
-from psa_erp_assets.contracts.lake_tables import ERP_BILLING_LINES, ERP_COST_ENTRIES, ERP_INVOICES
+from psa_erp_assets.contracts.lake_tables import (
+    ERP_BILLING_LINES,
+    ERP_COST_ENTRIES,
+    ERP_INTERCOMPANY_CHARGES,
+    ERP_INVOICES,
+    ERP_REVENUE_ENTRIES,
+    LakeTable,
+)
 
 
 def _own_key(frame: pd.DataFrame) -> "pd.Series[bool]":
@@ -28,19 +35,25 @@ ONE_LINE_A_KEY = Contract(
     schema=table_schema(ERP_BILLING_LINES, checks=[each_row("its key is its own", _own_key)]),
 )
 
-COST_ENTRIES = Contract(
-    name="cost_entries_are_readable",
-    description="Each cost entry of the ERP is read once, with its date and amount.",
-    table=ERP_COST_ENTRIES,
-    schema=table_schema(ERP_COST_ENTRIES, unique=["erp_id"]),
-)
 
-ONE_ENTRY_A_KEY = Contract(
-    name="no_cost_entry_is_in_the_erp_twice",
-    description="No two cost entries of the ERP have one of the sync's keys.",
-    table=ERP_COST_ENTRIES,
-    schema=table_schema(ERP_COST_ENTRIES, checks=[each_row("its key is its own", _own_key)]),
-)
+def _entries(table: LakeTable, what: str) -> tuple[Contract, Contract]:
+    """What holds for journal entries of one kind: each is read once, and none is there twice."""
+    plural = table.name.removeprefix("erp_")
+    return (
+        Contract(
+            name=f"{plural}_are_readable",
+            description=f"Each {what} of the ERP is read once, with its date and amount.",
+            table=table,
+            schema=table_schema(table, unique=["erp_id"]),
+        ),
+        Contract(
+            name=f"no_{what.replace(' ', '_')}_is_in_the_erp_twice",
+            description=f"No two of the ERP's {plural.replace('_', ' ')} have one of the sync's keys.",
+            table=table,
+            schema=table_schema(table, checks=[each_row("its key is its own", _own_key)]),
+        ),
+    )
+
 
 INVOICES = Contract(
     name="invoices_add_up",
@@ -49,4 +62,11 @@ INVOICES = Contract(
     schema=table_schema(ERP_INVOICES, unique=["erp_id"], checks=[each_row("net and tax come to the total", _totals)]),
 )
 
-CONTRACTS = (BILLING_LINES, ONE_LINE_A_KEY, COST_ENTRIES, ONE_ENTRY_A_KEY, INVOICES)
+CONTRACTS = (
+    BILLING_LINES,
+    ONE_LINE_A_KEY,
+    *_entries(ERP_COST_ENTRIES, "cost entry"),
+    *_entries(ERP_INTERCOMPANY_CHARGES, "intercompany charge"),
+    *_entries(ERP_REVENUE_ENTRIES, "revenue entry"),
+    INVOICES,
+)

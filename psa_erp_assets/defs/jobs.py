@@ -10,7 +10,9 @@ import dagster as dg
 from psa_erp_assets.defs import policies
 
 # What an approval waits for. Copies in the lake follow with the hour, so that they take no second of it.
-_CRITICAL_PATH = dg.AssetSelection.assets("posting_plan", "draft_invoice_lines", "cost_transactions")
+_CRITICAL_PATH = dg.AssetSelection.assets(
+    "posting_plan", "draft_invoice_lines", "cost_transactions", "intercompany_charges", "revenue_entries"
+)
 
 # Of the runs that wait for a process, those that somebody waits for come first.
 _FIRST = {"dagster/priority": "10"}
@@ -20,16 +22,21 @@ _MONTH = dg.AssetSelection.assets(
     "posting_plan",
     "draft_invoice_lines",
     "cost_transactions",
+    "intercompany_charges",
+    "revenue_entries",
     "posting_ledger",
     "erp_billing_lines",
     "erp_cost_entries",
+    "erp_intercompany_charges",
+    "erp_revenue_entries",
     "erp_invoices",
     "three_way_reconciliation",
 )
 
 extraction = dg.define_asset_job(
     "extraction",
-    selection=dg.AssetSelection.groups(policies.MASTER_DATA) | dg.AssetSelection.assets("time_entry_inbox"),
+    selection=dg.AssetSelection.groups(policies.MASTER_DATA)
+    | dg.AssetSelection.assets("time_entry_inbox", "milestone_inbox"),
     description="Reads every system of record: master data, then time entries and approvals. Posts nothing; what it "
     "finds changed is posted by the runs that the approvals sensor then asks for.",
     executor_def=dg.in_process_executor,

@@ -10,7 +10,7 @@ from psa_erp_assets.defs.partitions import PARTITIONS
 from psa_erp_assets.defs.resources import RUNTIME
 
 MASTER_DATA, APPROVED_WORK = "master_data", "approved_work"
-COST_TRANSACTIONS, DRAFT_INVOICE_LINES = "cost_transactions", "draft_invoice_lines"
+COST_TRANSACTIONS, DRAFT_INVOICE_LINES, REVENUE = "cost_transactions", "draft_invoice_lines", "revenue"
 RECONCILIATION, REPORTING = "reconciliation", "reporting"
 
 _FINANCE, _ENGINEERING = "team:finance-operations", "team:integration-engineering"
@@ -19,6 +19,7 @@ _OWNERS = {
     APPROVED_WORK: [_ENGINEERING],
     COST_TRANSACTIONS: [_FINANCE, _ENGINEERING],
     DRAFT_INVOICE_LINES: [_FINANCE, _ENGINEERING],
+    REVENUE: [_FINANCE, _ENGINEERING],
     RECONCILIATION: [_FINANCE],
     REPORTING: [_FINANCE],
 }

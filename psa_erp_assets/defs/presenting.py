@@ -76,6 +76,7 @@ def plan(made: "Plan") -> Metadata:
         "entries": len(made.decisions),
         "minutes": sum(decision.minutes for decision in made.decisions),
         "contracts": _contracts(made.contracts),
+        "waits_for_approval": ("; ".join(made.approval_reasons) if made.waits else "") or "no",
         "actions": markdown_table(["action", "effect", "items"], actions),
         "amounts": amounts_table(made.amounts(), ["action", "effect", "currency"]),
         "held": markdown_table(

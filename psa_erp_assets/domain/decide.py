@@ -1,269 +1,540 @@
-"""From an approved time entry and the master data of its date to a decision: post, hold or leave alone, and why.
+"""From one approved fact and the master data of its date to a decision: post, hold or leave alone, and why.
 
-Pure. Every rule that stops an entry gives a hold with a code of `faults.FAULTS`; billing and cost are decided
-apart, so that a missing cost rate does not delay an invoice.
+Pure. Every rule that stops a fact gives a hold with a code of `faults.FAULTS`; billing and cost are decided apart, so
+that a missing cost rate does not delay an invoice. Rules that need a contract's other work (caps, retainers, rounding
+of the running total) are no part of this: `account` applies them to the decisions that are made here.
+
+A `Decider` keeps what it found for a person, a project and a date: a month has many entries and few of those.
 """
 
-import enum
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar, assert_never
 
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.effects import BillingLine, CostTransaction, Effect, EffectType, to_payload
+from psa_erp_assets.domain.costing import CostGap, CostPolicy, LaborRate, cost_of, labor_rate
+from psa_erp_assets.domain.decision import Decision, Hold, Mode, Outcome, Route
+from psa_erp_assets.domain.effects import BilledTo, BillingLine, Effect, EffectType
+from psa_erp_assets.domain.expenses import ExpenseGap, expense_cost, rebill, reimbursed
 from psa_erp_assets.domain.master import MasterData
-from psa_erp_assets.domain.money import Rounding, for_minutes
+from psa_erp_assets.domain.money import Money, Rounding, for_minutes
+from psa_erp_assets.domain.pricing import PriceGap, Rate, billed_minutes, rate_for
 from psa_erp_assets.domain.records import (
     ApprovalState,
     Contract,
-    ContractKind,
     Employee,
+    Expense,
     LegalEntity,
+    Milestone,
     Project,
     TimeEntry,
+    WorkItem,
 )
+from psa_erp_assets.domain.rollout import Rollout
+from psa_erp_assets.domain.tax import check_profile
+from psa_erp_assets.domain.terms import Component, ContractKind, Overage, Recognition
 
-_BOTH = (EffectType.BILLING_LINE, EffectType.COST_TRANSACTION)
+EXPENSES = "expenses"
+"""The supply that a tax profile names where passed-on expenses are taxed in their own way."""
 
-
-class Outcome(enum.StrEnum):
-    """What becomes of an entry's minutes. NONE: it is not approved, so it has no financial effect."""
-
-    POST = "post"
-    NON_BILLABLE = "non_billable"
-    HOLD = "hold"
-    NONE = "none"
+_BILLING, _COST = EffectType.BILLING_LINE, EffectType.COST_TRANSACTION
+_FIXED_FEE = frozenset({ContractKind.FIXED_FEE_MILESTONE, ContractKind.FIXED_FEE_SCHEDULE})
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Settings that decisions depend on: the ERP's rounding profile and who owns work that no contract claims."""
+    """Settings that decisions depend on: the ERP's rounding profile, who owns work that no contract claims, how cost
+    passes between entities, and how far each entity and contract type have been rolled out.
+    """
 
     rounding: Rounding
     default_legal_entity: str
+    cost: CostPolicy = field(default_factory=CostPolicy)
+    rollout: Rollout = field(default_factory=Rollout)
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """The partition of an entry, and its contract if it has one."""
-
-    legal_entity: str
-    service_month: ServiceMonth
-    contract_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Why an effect of this type is not posted."""
+class Trouble:
+    """A reason to hold, before it is known which effects it stops."""
 
     code: str
-    effect_type: EffectType
     detail: str
+
+    def hold(self, effect_type: EffectType) -> Hold:
+        """It stops an effect of this type."""
+        return Hold(self.code, effect_type, self.detail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What follows from one revision of an entry: the effects that should exist and the reasons why others do not."""
+class Parties:
+    """Who and what a fact is about, as of its date, and what is wrong with them."""
 
-    object_id: str
-    revision: int
-    route: Route
-    outcome: Outcome
-    minutes: int
-    effects: tuple[Effect, ...] = ()
-    holds: tuple[Hold, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    def effect(self, effect_type: EffectType) -> Effect | None:
-        """The effect of this type that should exist."""
-        return next((e for e in self.effects if e.effect_type is effect_type), None)
-
-    def hold(self, effect_type: EffectType) -> Hold | None:
-        """The first reason why an effect of this type is held."""
-        return next((h for h in self.holds if h.effect_type is effect_type), None)
-
-    def to_body(self) -> dict[str, Any]:
-        """The decision as a JSON body, for storing and for hashing."""
-        return {
-            "outcome": self.outcome.value,
-            "minutes": self.minutes,
-            "legal_entity": self.route.legal_entity,
-            "service_month": str(self.route.service_month),
-            "contract_id": self.route.contract_id,
-            "effects": [to_payload(e) for e in self.effects],
-            "holds": [{"code": h.code, "effect_type": h.effect_type.value, "detail": h.detail} for h in self.holds],
-            "versions": dict(self.versions),
-        }
+    where: Route
+    mode: Mode
+    entity: LegalEntity | None
+    project: Project | None
+    contract: Contract | None
+    component: Component | None
+    employee: Employee | None
+    troubles: tuple[Trouble, ...]
+    versions: Mapping[str, str]
 
 
-def route(entry: TimeEntry, master: MasterData, rules: Rules) -> Route:
-    """The partition that an entry belongs to, always exactly one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buyer:
+    """Who is billed and how it is taxed. `party` is None where something is wrong, which `troubles` say."""
 
-    The selling entity of its contract; without a contract the employer's; without either the default one.
-    """
-    month = ServiceMonth.of(entry.service_date)
-    project = master.project(entry.psa_project_id)
-    contract = master.contract(project.contract_id) if project else None
-    if contract is not None:
-        return Route(contract.legal_entity, month, contract.id)
-    employee = master.employee(entry.psa_user_id)
-    return Route(employee.legal_entity if employee else rules.default_legal_entity, month, None)
+    party: str | None
+    tax: str | None
+    troubles: tuple[Trouble, ...]
+    versions: Mapping[str, str]
 
 
-def decide(entry: TimeEntry, master: MasterData, rules: Rules) -> Decision:
-    """What should exist in the ERP because of this revision of this entry."""
-    where = route(entry, master, rules)
-    if entry.state is not ApprovalState.APPROVED or entry.minutes == 0:
-        return Decision(
-            object_id=entry.id, revision=entry.revision, route=where, outcome=Outcome.NONE, minutes=entry.minutes
-        )
-    work = _Work(entry, master, rules, where)
-    work.check_parties()
-    billable = entry.billable and (work.contract is None or work.contract.kind is not ContractKind.NON_BILLABLE)
-    if billable:
-        work.bill()
-    work.cost()
-    held = any(h.effect_type is EffectType.BILLING_LINE for h in work.holds)
-    outcome = Outcome.NON_BILLABLE if not billable else Outcome.HOLD if held else Outcome.POST
-    wanted = _BOTH if billable else (EffectType.COST_TRANSACTION,)
-    return Decision(
-        object_id=entry.id,
-        revision=entry.revision,
-        route=where,
-        outcome=outcome,
-        minutes=entry.minutes,
-        effects=tuple(work.effects),
-        holds=tuple(h for h in work.holds if h.effect_type in wanted),
-        versions=work.versions,
-    )
+@dataclass(slots=True)
+class _Draft:
+    """A decision in the making."""
 
-
-class _Work:
-    """The decision in the making: collects effects, holds and the ids of the versions used."""
-
-    def __init__(self, entry: TimeEntry, master: MasterData, rules: Rules, where: Route) -> None:
-        self.entry, self.master, self.rules = entry, master, rules
-        self.entity: LegalEntity | None = master.legal_entity(where.legal_entity)
-        self.where = where
-        self.project: Project | None = master.project(entry.psa_project_id)
-        self.contract: Contract | None = master.contract(where.contract_id)
-        self.employee: Employee | None = master.employee(entry.psa_user_id)
-        self.effects: list[Effect] = []
-        self.holds: list[Hold] = []
-        self.versions: dict[str, str] = {}
-
-    def hold(self, code: str, detail: str, *types: EffectType) -> None:
-        self.holds.extend(Hold(code, t, detail) for t in types or _BOTH)
+    effects: list[Effect] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
 
     def held(self, effect_type: EffectType) -> bool:
         return any(h.effect_type is effect_type for h in self.holds)
 
-    def check_parties(self) -> None:
-        """Whoever and whatever both effects need."""
-        entry, project, contract = self.entry, self.project, self.contract
-        if self.entity is None:
-            self.hold("legal_entity_not_in_erp", f"{self.where.legal_entity} has no company in the ERP")
-        if self.employee is None:
-            self.hold("unknown_employee", f"PSA user {entry.psa_user_id} is no employee that HR knows")
-        if entry.psa_project_id is None:
-            self.hold("unknown_project", "the entry has no project")
-        elif project is None or contract is None:
-            self.hold("unknown_project", f"PSA project {entry.psa_project_id} is on no signed contract")
-        else:
-            self.versions |= {"project": project.id, "contract": contract.id}
-            if project.closed and (project.closed_on is None or entry.service_date > project.closed_on):
-                since = f" since {project.closed_on}" if project.closed_on else ""
-                self.hold("project_closed", f"{project.code} {project.name} is closed{since}")
-            if project.erp_analytic is None:
-                self.hold("project_not_in_erp", f"{project.code} has no analytic account in {self.where.legal_entity}")
-            if entry.service_date < contract.valid_from or (
-                contract.valid_to and entry.service_date > contract.valid_to
-            ):
-                term = f"{contract.valid_from} to {contract.valid_to or 'open'}"
-                self.hold("outside_contract_term", f"{entry.service_date} is outside {contract.id} ({term})")
+    def decision(
+        self, item: WorkItem, where: Route, outcome: Outcome, *, component: Component | None, mode: Mode
+    ) -> Decision:
+        return Decision(
+            object_id=item.id,
+            revision=item.revision,
+            route=where,
+            outcome=outcome,
+            minutes=item.minutes if isinstance(item, TimeEntry) else 0,
+            effects=tuple(self.effects),
+            holds=tuple(self.holds),
+            versions=self.versions,
+            component=component.code if component else None,
+            reasons=tuple(self.reasons),
+            mode=mode,
+        )
 
-    def bill(self) -> None:
-        """The billing line of a time-and-materials contract: minutes at the rate as of the service date."""
-        kind, entity, contract, project = EffectType.BILLING_LINE, self.entity, self.contract, self.project
-        if entity is None or contract is None or project is None:
-            return
-        if contract.kind is not ContractKind.TIME_AND_MATERIALS:
-            self.hold("unsupported_contract_kind", f"{contract.id} is {contract.kind.value}", kind)
-            return
+
+def route(item: WorkItem, master: MasterData, rules: Rules) -> Route:
+    """The partition that a fact belongs to, always exactly one.
+
+    The selling entity of its contract on its date; without a contract the employer's; without either the default one.
+    """
+    return Decider(master, rules).route(item)
+
+
+def decide(item: WorkItem, master: MasterData, rules: Rules) -> Decision:
+    """What should exist in the ERP because of this revision of this fact, as far as it can be told from it alone."""
+    return Decider(master, rules).decide(item)
+
+
+class Decider:
+    """Decides about many facts from one state of the master data."""
+
+    def __init__(self, master: MasterData, rules: Rules) -> None:
+        self.master, self.rules = master, rules
+        self._parties_of: dict[tuple[str, str | None, dt.date], Parties] = {}
+        self._buyer_of: dict[tuple[str, str, dt.date, str | None], Buyer] = {}
+        self._rate_of: dict[tuple[object, ...], Rate | PriceGap] = {}
+        self._labor_of: dict[tuple[str, str, dt.date], LaborRate | CostGap] = {}
+
+    def route(self, item: WorkItem) -> Route:
+        """The partition that a fact belongs to."""
+        if isinstance(item, Milestone):
+            return self._contract_route(item.contract_id, item.service_date)
+        return self.parties(item.psa_user_id, item.psa_project_id, item.service_date).where
+
+    def decide(self, item: WorkItem) -> Decision:
+        """What should exist because of this fact by itself."""
+        match item:
+            case TimeEntry():
+                return self._time(item)
+            case Expense():
+                return self._expense(item)
+            case Milestone():
+                return self._milestone(item)
+            case _:
+                assert_never(item)
+
+    def parties(self, psa_user_id: str, psa_project_id: str | None, on: dt.date) -> Parties:
+        """Person, project, contract and entity of work on a date."""
+        key = (psa_user_id, psa_project_id, on)
+        return _kept(self._parties_of, key, lambda: self._find_parties(psa_user_id, psa_project_id, on))
+
+    def buyer(self, contract: Contract, entity: LegalEntity, on: dt.date, supply: str | None = None) -> Buyer:
+        """Customer and tax of a contract (as of the date) when something is supplied on a date."""
+        key = (contract.id, entity.code, on, supply)
+        return _kept(self._buyer_of, key, lambda: self._find_buyer(contract, entity, on, supply))
+
+    def mode(self, legal_entity: str, contract: Contract | None, on: dt.date) -> Mode:
+        """How far the entity and the contract's type have been rolled out on a date."""
+        return self.rules.rollout.mode(legal_entity, contract.kind if contract else None, on)
+
+    def _contract_route(self, contract_id: str, on: dt.date) -> Route:
+        contract = self.master.contract_as_of(contract_id, on)
+        entity = contract.legal_entity if contract else self.rules.default_legal_entity
+        return Route(entity, ServiceMonth.of(on), contract_id if contract else None)
+
+    def _find_parties(self, psa_user_id: str, psa_project_id: str | None, on: dt.date) -> Parties:
+        master, troubles, versions = self.master, list[Trouble](), dict[str, str]()
+        project, employee = master.project(psa_project_id), master.employee(psa_user_id)
+        contract = master.contract_as_of(project.contract_id, on) if project and project.contract_id else None
+        component = contract.terms.component_for(project.code) if contract and project else None
+        if contract is not None:
+            code = contract.legal_entity
+        else:
+            code = employee.legal_entity if employee else self.rules.default_legal_entity
+        entity = master.legal_entity(code)
+        if entity is None:
+            troubles.append(Trouble("legal_entity_not_in_erp", f"{code} has no company in the ERP"))
+        if employee is None:
+            troubles.append(Trouble("unknown_employee", f"PSA user {psa_user_id} is no employee that HR knows"))
+        if psa_project_id is None:
+            troubles.append(Trouble("unknown_project", "the entry has no project"))
+        elif project is None or contract is None:
+            troubles.append(Trouble("unknown_project", f"PSA project {psa_project_id} is on no signed contract"))
+        else:
+            versions = {"project": project.id, "contract": contract.id}
+            troubles += _project_troubles(project, contract, component, code, on)
+        return Parties(
+            where=Route(code, ServiceMonth.of(on), contract.id if contract else None),
+            mode=self.mode(code, contract, on),
+            entity=entity,
+            project=project,
+            contract=contract,
+            component=component,
+            employee=employee,
+            troubles=tuple(troubles),
+            versions=versions,
+        )
+
+    def _find_buyer(self, contract: Contract, entity: LegalEntity, on: dt.date, supply: str | None) -> Buyer:
+        troubles: list[Trouble] = []
         customer = self.master.customer(contract.customer_id)
-        if customer is None or customer.erp_party is None:
-            self.hold("customer_not_in_erp", f"customer {contract.customer_id} has no party in the ERP", kind)
-        tax = self.master.tax_profile(entity.code, customer.country) if customer else None
-        if customer is not None and tax is None:
-            self.hold("no_tax_profile", f"{entity.code} has no tax profile for {customer.country}", kind)
-        elif tax is not None and not tax.active:
-            self.hold("tax_inactive", f"tax {tax.erp_tax} of profile {tax.id} is inactive in the ERP", kind)
-        conversion = self.master.conversion(contract.currency, entity.currency, self.entry.service_date)
+        party = customer.erp_party if customer else None
+        if customer is None or party is None:
+            detail = f"customer {contract.customer_id} has no party in the ERP"
+            troubles.append(Trouble("customer_not_in_erp", detail))
+        country = customer.country if customer else None
+        tax = self.master.tax_profile(entity.code, country, supply=supply, on=on) if country else None
+        if country is not None and (fault := check_profile(tax, on)) is not None:
+            detail = (
+                f"{entity.code} has no tax profile for {country}"
+                if tax is None
+                else f"tax {tax.erp_tax} of profile {tax.id} is inactive in the ERP, or not in force on {on}"
+            )
+            troubles.append(Trouble(fault, detail))
+        conversion = self.master.conversion(contract.currency, entity.currency, on)
         if conversion is None:
             pair = f"{contract.currency}/{entity.currency}"
-            self.hold("no_fx_rate", f"no {pair} rate on or before {self.entry.service_date}", kind)
-        if self.employee is None:
+            troubles.append(Trouble("no_fx_rate", f"no {pair} rate on or before {on}"))
+        versions = {"customer": contract.customer_id}
+        if tax is not None:
+            versions["tax_profile"] = tax.id
+        if conversion is not None and conversion.rate_ids:
+            versions["billing_fx"] = ",".join(conversion.rate_ids)
+        return Buyer(
+            party=None if troubles else party,
+            tax=tax.erp_tax if tax else None,
+            troubles=tuple(troubles),
+            versions=versions,
+        )
+
+    def _time(self, entry: TimeEntry) -> Decision:
+        who = self.parties(entry.psa_user_id, entry.psa_project_id, entry.service_date)
+        if entry.state is not ApprovalState.APPROVED or entry.minutes == 0:
+            return _nothing(entry, who.where, entry.minutes, who.mode)
+        draft = _Draft(versions=dict(who.versions))
+        billable = entry.billable and (who.component is None or who.component.kind is not ContractKind.NON_BILLABLE)
+        covered = billable and who.component is not None and _is_covered(who.component)
+        if billable:
+            draft.holds += [t.hold(_BILLING) for t in who.troubles]
+            if not covered:
+                self._bill_time(entry, who, draft)
+        draft.holds += [t.hold(_COST) for t in who.troubles]
+        self._cost_time(entry, who, draft)
+        if not billable:
+            outcome = Outcome.NON_BILLABLE
+        elif draft.held(_BILLING):
+            outcome = Outcome.HOLD
+        else:
+            outcome = Outcome.COVERED if covered else Outcome.POST
+        return draft.decision(entry, who.where, outcome, component=who.component, mode=who.mode)
+
+    def _bill_time(self, entry: TimeEntry, who: Parties, draft: _Draft) -> None:
+        """A line of minutes at the rate as of the service date."""
+        entity, contract, project, employee = who.entity, who.contract, who.project, who.employee
+        if entity is None or contract is None or project is None or who.component is None:
             return
-        rate = self.master.bill_rate(project.id, self.employee.id, self.entry.service_date)
-        if rate is None:
-            self.hold("no_bill_rate", f"no rate for {self.employee.id} on {project.code}", kind)
-        elif rate.per_hour.currency != contract.currency:
-            self.hold(
-                "rate_currency_mismatch",
-                f"rate in {rate.per_hour.currency}, {contract.id} in {contract.currency}",
-                kind,
-            )
-        if self.held(kind) or customer is None or tax is None or conversion is None or rate is None:
+        buyer = self.buyer(contract, entity, entry.service_date)
+        draft.holds += [t.hold(_BILLING) for t in buyer.troubles]
+        if employee is None:
             return
-        assert customer.erp_party is not None
-        assert project.erp_analytic is not None
-        self.versions |= {"customer": customer.id, "bill_rate": rate.id, "tax_profile": tax.id}
-        if conversion.rate_ids:
-            self.versions["billing_fx"] = ",".join(conversion.rate_ids)
-        self.effects.append(
+        rate = _kept(
+            self._rate_of,
+            (project.id, employee.id, entry.service_date, entry.task, entry.work_types),
+            lambda: rate_for(
+                contract=contract,
+                project=project,
+                employee=employee,
+                task=entry.task,
+                work_types=entry.work_types,
+                on=entry.service_date,
+                master=self.master,
+            ),
+        )
+        if isinstance(rate, PriceGap):
+            draft.holds.append(Hold(rate.code, _BILLING, rate.detail))
+            return
+        if draft.held(_BILLING) or buyer.party is None or project.erp_analytic is None:
+            return
+        minutes = billed_minutes(entry.minutes, contract.terms.pricing)
+        draft.versions |= {**buyer.versions, "bill_rate": rate.rate_id}
+        draft.reasons += rate.reasons
+        if minutes != entry.minutes:
+            draft.reasons.append(f"{entry.minutes} min rounded up to {minutes}")
+        draft.effects.append(
             BillingLine(
                 erp_company=entity.erp_company,
-                party=customer.erp_party,
+                party=buyer.party,
                 analytic=project.erp_analytic,
-                employee_name=self.employee.name,
-                service_date=self.entry.service_date,
-                minutes=self.entry.minutes,
+                employee_name=employee.name,
+                service_date=entry.service_date,
+                minutes=minutes,
                 per_hour=rate.per_hour,
-                amount=for_minutes(rate.per_hour, self.entry.minutes).rounded(self.rules.rounding),
-                tax=tax.erp_tax,
-                description=self.entry.description,
+                amount=for_minutes(rate.per_hour, minutes).rounded(self.rules.rounding),
+                tax=buyer.tax,
+                description=entry.description,
+                account=billed_to(who.component),
             )
         )
 
-    def cost(self) -> None:
+    def _cost_time(self, entry: TimeEntry, who: Parties, draft: _Draft) -> None:
         """The labor cost in the currency of the entity that sells the work, at the FX rate of the service date."""
-        kind, entity, employee, project = EffectType.COST_TRANSACTION, self.entity, self.employee, self.project
+        entity, employee, project = who.entity, who.employee, who.project
         if entity is None or employee is None or project is None:
             return
-        rate = self.master.cost_rate(employee.id, self.entry.service_date)
-        if rate is None:
-            self.hold("no_cost_rate", f"no cost rate for {employee.id} on {self.entry.service_date}", kind)
+        rate = _kept(
+            self._labor_of,
+            (employee.id, entity.code, entry.service_date),
+            lambda: labor_rate(
+                employee=employee,
+                selling=entity,
+                employing=self.master.legal_entity(employee.legal_entity),
+                on=entry.service_date,
+                master=self.master,
+                policy=self.rules.cost,
+            ),
+        )
+        if isinstance(rate, CostGap):
+            draft.holds.append(Hold(rate.code, _COST, rate.detail))
             return
-        conversion = self.master.conversion(rate.per_hour.currency, entity.currency, self.entry.service_date)
-        if conversion is None:
-            pair = f"{rate.per_hour.currency}/{entity.currency}"
-            self.hold("no_fx_rate", f"no {pair} rate on or before {self.entry.service_date}", kind)
+        if draft.held(_COST) or project.erp_analytic is None:
             return
-        if self.held(kind) or project.erp_analytic is None:
+        costed = cost_of(rate, entry, analytic=project.erp_analytic, rounding=self.rules.rounding)
+        draft.versions |= costed.versions
+        draft.effects.append(costed.cost)
+        if costed.charge is not None:
+            draft.effects.append(costed.charge)
+
+    def _expense(self, expense: Expense) -> Decision:
+        who = self.parties(expense.psa_user_id, expense.psa_project_id, expense.service_date)
+        if expense.state is not ApprovalState.APPROVED:
+            return _nothing(expense, who.where, 0, who.mode)
+        draft = _Draft(versions=dict(who.versions))
+        draft.holds += [t.hold(_COST) for t in who.troubles]
+        contract, entity = who.contract, who.entity
+        billable = expense.billable and (contract is None or contract.terms.expenses.billable)
+        if billable:
+            draft.holds += [t.hold(_BILLING) for t in who.troubles]
+            if contract is not None and entity is not None:
+                self._bill_expense(expense, contract, entity, who, draft)
+        if entity is not None and who.project is not None and who.project.erp_analytic is not None:
+            cost = expense_cost(
+                expense,
+                selling=entity,
+                analytic=who.project.erp_analytic,
+                employee_name=who.employee.name if who.employee else "",
+                master=self.master,
+                rounding=self.rules.rounding,
+            )
+            if isinstance(cost, ExpenseGap):
+                draft.holds.append(Hold(cost.code, _COST, cost.detail))
+            elif not draft.held(_COST):
+                paid = reimbursed(expense, selling=entity, master=self.master)
+                draft.versions |= {} if isinstance(paid, ExpenseGap) else paid.versions("cost_fx")
+                draft.effects.append(cost)
+        held = draft.held(_BILLING)
+        outcome = Outcome.NON_BILLABLE if not billable else Outcome.HOLD if held else Outcome.POST
+        return draft.decision(expense, who.where, outcome, component=who.component, mode=who.mode)
+
+    def _bill_expense(
+        self, expense: Expense, contract: Contract, entity: LegalEntity, who: Parties, draft: _Draft
+    ) -> None:
+        """The receipt in the contract's currency, limited and marked up as the contract says."""
+        terms = contract.terms.expenses
+        buyer = self.buyer(contract, entity, expense.service_date, supply=terms.tax_profile)
+        draft.holds += [t.hold(_BILLING) for t in buyer.troubles]
+        billed = rebill(
+            expense,
+            terms=terms,
+            contract_currency=contract.currency,
+            master=self.master,
+            rounding=self.rules.rounding,
+        )
+        if isinstance(billed, ExpenseGap):
+            draft.holds.append(Hold(billed.code, _BILLING, billed.detail))
             return
-        self.versions["cost_rate"] = rate.id
-        if conversion.rate_ids:
-            self.versions["cost_fx"] = ",".join(conversion.rate_ids)
-        exact = for_minutes(rate.per_hour, self.entry.minutes).converted(conversion.rate, entity.currency)
-        self.effects.append(
-            CostTransaction(
+        if draft.held(_BILLING) or buyer.party is None or who.project is None or who.project.erp_analytic is None:
+            return
+        draft.versions |= {**buyer.versions, **billed.versions}
+        draft.reasons += billed.reasons
+        if not billed.amount.amount:
+            return
+        draft.effects.append(
+            BillingLine(
                 erp_company=entity.erp_company,
-                analytic=project.erp_analytic,
-                employee_name=employee.name,
-                service_date=self.entry.service_date,
-                minutes=self.entry.minutes,
-                per_hour=rate.per_hour,
-                amount=exact.rounded(self.rules.rounding),
-                description=self.entry.description,
+                party=buyer.party,
+                analytic=who.project.erp_analytic,
+                employee_name=who.employee.name if who.employee else "",
+                service_date=expense.service_date,
+                minutes=0,
+                per_hour=None,
+                amount=billed.amount,
+                tax=buyer.tax,
+                description=f"{expense.category}: {expense.description}",
             )
         )
+
+    def _milestone(self, milestone: Milestone) -> Decision:
+        on = milestone.service_date
+        where = self._contract_route(milestone.contract_id, on)
+        contract = self.master.contract_as_of(milestone.contract_id, on)
+        mode = self.mode(where.legal_entity, contract, on)
+        if milestone.state is not ApprovalState.APPROVED:
+            return _nothing(milestone, where, 0, mode)
+        draft = _Draft()
+        entity = self.master.legal_entity(where.legal_entity)
+        component = None
+        if contract is None:
+            detail = f"{milestone.contract_id} is no signed contract"
+            draft.holds.append(Hold("unknown_contract", _BILLING, detail))
+        else:
+            component = next((c for c in contract.terms.components if c.code == milestone.component), None)
+            draft.versions["contract"] = contract.id
+            if component is None or component.kind is not ContractKind.FIXED_FEE_MILESTONE:
+                detail = f"{contract.id} has no fixed fee by milestone called {milestone.component!r}"
+                draft.holds.append(Hold("no_component", _BILLING, detail))
+            elif milestone.amount.currency != contract.currency:
+                detail = f"milestone in {milestone.amount.currency}, {contract.id} in {contract.currency}"
+                draft.holds.append(Hold("rate_currency_mismatch", _BILLING, detail))
+        if entity is None:
+            detail = f"{where.legal_entity} has no company in the ERP"
+            draft.holds.append(Hold("legal_entity_not_in_erp", _BILLING, detail))
+        if contract is not None and entity is not None and component is not None:
+            line = self.fee_line(
+                contract,
+                component,
+                entity,
+                on=on,
+                amount=milestone.amount.rounded(self.rules.rounding),
+                description=milestone.label,
+            )
+            if isinstance(line, tuple):
+                draft.holds += [t.hold(_BILLING) for t in line]
+            elif not draft.holds:
+                draft.effects.append(line)
+                draft.versions |= self.buyer(contract, entity, on).versions
+        outcome = Outcome.HOLD if draft.holds else Outcome.POST
+        return draft.decision(milestone, where, outcome, component=component, mode=mode)
+
+    def fee_line(
+        self,
+        contract: Contract,
+        component: Component,
+        entity: LegalEntity,
+        *,
+        on: dt.date,
+        amount: Money,
+        description: str,
+    ) -> BillingLine | tuple[Trouble, ...]:
+        """A line of one unit at an amount, for the contract itself; or what stands in its way."""
+        buyer = self.buyer(contract, entity, on)
+        analytic = self.analytic(contract, component)
+        troubles = list(buyer.troubles)
+        if analytic is None:
+            detail = f"no project of {contract.id} has an analytic account in {entity.code}"
+            troubles.append(Trouble("project_not_in_erp", detail))
+        if troubles or analytic is None or buyer.party is None:
+            return tuple(troubles)
+        return BillingLine(
+            erp_company=entity.erp_company,
+            party=buyer.party,
+            analytic=analytic,
+            employee_name="",
+            service_date=on,
+            minutes=0,
+            per_hour=None,
+            amount=amount,
+            tax=buyer.tax,
+            description=description,
+            account=billed_to(component),
+        )
+
+    def analytic(self, contract: Contract, component: Component) -> str | None:
+        """The analytic account of what a contract itself posts: that of the first project that the component covers."""
+        for project in self.master.projects_of(contract.id):
+            if project.erp_analytic is not None and contract.terms.component_for(project.code) == component:
+                return project.erp_analytic
+        return None
+
+
+def billed_to(component: Component) -> BilledTo:
+    """The account that a component's lines credit."""
+    as_billed = component.recognition.method is Recognition.AS_BILLED
+    return BilledTo.REVENUE if as_billed else BilledTo.CONTRACT_BALANCE
+
+
+def _is_covered(component: Component) -> bool:
+    """Whether time needs no price: a fee pays for it, or nobody will pay for what the retainer does not cover."""
+    if component.retainer is not None:
+        return component.retainer.overage is not Overage.BILL
+    return component.kind in _FIXED_FEE
+
+
+def _project_troubles(
+    project: Project, contract: Contract, component: Component | None, entity: str, on: dt.date
+) -> list[Trouble]:
+    troubles = []
+    if project.closed and (project.closed_on is None or on > project.closed_on):
+        since = f" since {project.closed_on}" if project.closed_on else ""
+        troubles.append(Trouble("project_closed", f"{project.code} {project.name} is closed{since}"))
+    if project.erp_analytic is None:
+        troubles.append(Trouble("project_not_in_erp", f"{project.code} has no analytic account in {entity}"))
+    if on < contract.valid_from or (contract.valid_to and on > contract.valid_to):
+        term = f"{contract.valid_from} to {contract.valid_to or 'open'}"
+        troubles.append(Trouble("outside_contract_term", f"{on} is outside {contract.id} ({term})"))
+    if component is None:
+        troubles.append(Trouble("no_component", f"no component of {contract.id} covers {project.code}"))
+    return troubles
+
+
+def _nothing(item: WorkItem, where: Route, minutes: int, mode: Mode) -> Decision:
+    return Decision(
+        object_id=item.id, revision=item.revision, route=where, outcome=Outcome.NONE, minutes=minutes, mode=mode
+    )
+
+
+def _kept(found: dict[_K, _V], key: _K, find: Callable[[], _V]) -> _V:
+    """What was found for the key before, or is found now."""
+    if key not in found:
+        found[key] = find()
+    return found[key]

@@ -7,11 +7,12 @@ mappings used are kept beside it (`Decision.versions`), so that a re-issued rate
 
 import datetime as dt
 import enum
-from dataclasses import asdict, dataclass, replace
+import hashlib
+from dataclasses import MISSING, dataclass, fields, replace
 from decimal import Decimal
+from json.encoder import encode_basestring
 from typing import Any
 
-from psa_erp_assets.domain.keys import content_hash
 from psa_erp_assets.domain.money import Money
 
 
@@ -20,6 +21,34 @@ class EffectType(enum.StrEnum):
 
     BILLING_LINE = "billing_line"
     COST_TRANSACTION = "cost_transaction"
+    INTERCOMPANY_CHARGE = "intercompany_charge"
+    REVENUE_ENTRY = "revenue_entry"
+
+
+class BilledTo(enum.StrEnum):
+    """The account that a billing line credits.
+
+    REVENUE where billing is earning. CONTRACT_BALANCE where revenue entries say what is earned: the account's balance
+    per contract is then earned less billed, a contract asset or, if negative, a contract liability (IFRS 15.105).
+    """
+
+    REVENUE = "revenue"
+    CONTRACT_BALANCE = "contract_balance"
+
+
+class CostKind(enum.StrEnum):
+    """What a cost transaction is credited to: own labor, another entity's labor, or money spent on expenses."""
+
+    LABOR = "labor"
+    INTERCOMPANY = "intercompany"
+    EXPENSE = "expense"
+
+
+class RevenueKind(enum.StrEnum):
+    """What a revenue entry moves: revenue against the contract's balance, or a loss against its provision."""
+
+    RECOGNITION = "recognition"
+    LOSS_PROVISION = "loss_provision"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +56,9 @@ class BillingLine:
     """A draft invoice line that stands alone until finance puts it on an invoice.
 
     `amount` is the net in the contract's currency, already rounded by the ERP's profile; `minutes` and `amount`
-    are negative on a credit line. `tax` is the ERP's tax id or None for an untaxed line.
+    are negative on a credit line. `per_hour` is None for what is not billed by the hour (a fee, a milestone, an
+    expense): one unit at the amount, with no minutes and no employee. `tax` is the ERP's tax id or None for an
+    untaxed line.
     """
 
     erp_company: str
@@ -36,10 +67,11 @@ class BillingLine:
     employee_name: str
     service_date: dt.date
     minutes: int
-    per_hour: Money
+    per_hour: Money | None
     amount: Money
     tax: str | None
     description: str
+    account: BilledTo = BilledTo.REVENUE
 
     @property
     def effect_type(self) -> EffectType:
@@ -49,9 +81,10 @@ class BillingLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostTransaction:
-    """A draft journal entry of labor cost: debit delivery cost, credit labor absorbed, on the project's account.
+    """A draft journal entry of project cost: debit delivery cost on the project's account, credit what `kind` says.
 
-    `amount` is in the ERP company's currency; minutes and amount are negative on a reversal.
+    `amount` is in the ERP company's currency; minutes and amount are negative on a reversal. `per_hour` is None for
+    an expense. `posting_date` is where the entry goes by somebody's choice because its own period is closed.
     """
 
     erp_company: str
@@ -59,9 +92,11 @@ class CostTransaction:
     employee_name: str
     service_date: dt.date
     minutes: int
-    per_hour: Money
+    per_hour: Money | None
     amount: Money
     description: str
+    kind: CostKind = CostKind.LABOR
+    posting_date: dt.date | None = None
 
     @property
     def effect_type(self) -> EffectType:
@@ -69,12 +104,98 @@ class CostTransaction:
         return EffectType.COST_TRANSACTION
 
 
-Effect = BillingLine | CostTransaction
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntercompanyCharge:
+    """A draft journal entry in the books of the entity that employs whoever worked for another entity's project.
+
+    Debit intercompany receivable, credit labor charged out, at the transfer price in this company's currency.
+    `partner_company` is the ERP company that owes it.
+    """
+
+    erp_company: str
+    partner_company: str
+    employee_name: str
+    service_date: dt.date
+    minutes: int
+    per_hour: Money
+    amount: Money
+    description: str
+    posting_date: dt.date | None = None
+
+    @property
+    def effect_type(self) -> EffectType:
+        """INTERCOMPANY_CHARGE."""
+        return EffectType.INTERCOMPANY_CHARGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevenueEntry:
+    """A draft journal entry of what a contract earned in a month, dated at the month's end.
+
+    RECOGNITION debits the contract's balance and credits revenue; LOSS_PROVISION debits the expected loss and credits
+    its provision. `amount` is in the ERP company's currency, negative where less is earned than was before.
+    """
+
+    erp_company: str
+    analytic: str
+    service_date: dt.date
+    amount: Money
+    description: str
+    kind: RevenueKind
+    posting_date: dt.date | None = None
+
+    @property
+    def effect_type(self) -> EffectType:
+        """REVENUE_ENTRY."""
+        return EffectType.REVENUE_ENTRY
+
+    @property
+    def minutes(self) -> int:
+        """None of it is time."""
+        return 0
+
+
+Effect = BillingLine | CostTransaction | IntercompanyCharge | RevenueEntry
+
+_CLASSES: dict[EffectType, type[Effect]] = {
+    EffectType.BILLING_LINE: BillingLine,
+    EffectType.COST_TRANSACTION: CostTransaction,
+    EffectType.INTERCOMPANY_CHARGE: IntercompanyCharge,
+    EffectType.REVENUE_ENTRY: RevenueEntry,
+}
+_FIELDS = {kind: [(f.name, f.default) for f in fields(of)] for kind, of in _CLASSES.items()}
+_SORTED_FIELDS: dict[type[Effect], list[tuple[str, str, Any]]] = {
+    of: [
+        (name, f'"{name}":', default)
+        for name, default in sorted([("effect_type", MISSING), *_FIELDS[kind]], key=lambda field: field[0])
+    ]
+    for kind, of in _CLASSES.items()
+}
+_MONEY, _DATES = ("per_hour", "amount"), ("service_date", "posting_date")
+_ENUMS: dict[tuple[EffectType, str], type[enum.StrEnum]] = {
+    (EffectType.BILLING_LINE, "account"): BilledTo,
+    (EffectType.COST_TRANSACTION, "kind"): CostKind,
+    (EffectType.REVENUE_ENTRY, "kind"): RevenueKind,
+}
+
+
+def booking_date(effect: Effect) -> dt.date:
+    """The day whose accounting period the effect is posted into: the chosen one, else the service date."""
+    chosen = None if isinstance(effect, BillingLine) else effect.posting_date
+    return chosen or effect.service_date
 
 
 def to_payload(effect: Effect) -> dict[str, Any]:
-    """The effect as a JSON body: dates as ISO text, money as {"amount", "currency"} with the amount as a string."""
-    return {"effect_type": effect.effect_type.value, **{k: _plain(v) for k, v in asdict(effect).items()}}
+    """The effect as a JSON body: dates as ISO text, money as {"amount", "currency"} with the amount as a string.
+
+    A field that has its default is left out, so that a field which effects gain later changes no hash of before.
+    """
+    body: dict[str, Any] = {"effect_type": effect.effect_type.value}
+    for name, default in _FIELDS[effect.effect_type]:
+        value = getattr(effect, name)
+        if value != default:
+            body[name] = _plain(value)
+    return body
 
 
 def from_payload(payload: dict[str, Any]) -> Effect:
@@ -82,27 +203,65 @@ def from_payload(payload: dict[str, Any]) -> Effect:
     body = dict(payload)
     kind = EffectType(body.pop("effect_type"))
     try:
-        body["service_date"] = dt.date.fromisoformat(body["service_date"])
-        for name in ("per_hour", "amount"):
-            body[name] = Money(Decimal(body[name]["amount"]), body[name]["currency"])
-        return BillingLine(**body) if kind is EffectType.BILLING_LINE else CostTransaction(**body)
+        for name in _DATES:
+            if body.get(name) is not None:
+                body[name] = dt.date.fromisoformat(body[name])
+        for name in _MONEY:
+            if body.get(name) is not None:
+                body[name] = Money(Decimal(body[name]["amount"]), body[name]["currency"])
+        for (of, name), values in _ENUMS.items():
+            if of is kind and name in body:
+                body[name] = values(body[name])
+        return _CLASSES[kind](**body)
     except (TypeError, ArithmeticError) as error:
         raise ValueError(f"not the payload of a {kind.value}: {error}") from error
 
 
+def payload_text(effect: Effect) -> str:
+    """The payload as canonical JSON: the text of `canonical_json(to_payload(effect))`, made directly.
+
+    A month has a million of them, and each is hashed and stored.
+    """
+    parts = []
+    for name, label, default in _SORTED_FIELDS[type(effect)]:
+        value = getattr(effect, name)
+        if value is default or value == default:
+            continue
+        if value.__class__ is str:
+            parts.append(label + encode_basestring(value))
+        elif value.__class__ is Money:
+            parts.append(f'{label}{{"amount":"{value.amount}","currency":"{value.currency}"}}')
+        elif value is None:
+            parts.append(label + "null")
+        elif value.__class__ is int:
+            parts.append(label + str(value))
+        else:
+            parts.append(f'{label}"{value}"')
+    return "{" + ",".join(parts) + "}"
+
+
+def text_hash(payload: str) -> str:
+    """The content hash of a payload that is canonical JSON already."""
+    return hashlib.sha256(payload.encode()).hexdigest()
+
+
 def payload_hash(effect: Effect) -> str:
     """The content hash of the payload."""
-    return content_hash(to_payload(effect))
+    return text_hash(payload_text(effect))
 
 
 def reversal_of(effect: Effect) -> Effect:
     """The effect that cancels `effect` in every dimension: same rate, tax and date, opposite minutes and amount."""
+    if isinstance(effect, RevenueEntry):
+        return replace(effect, amount=-effect.amount)
     return replace(effect, minutes=-effect.minutes, amount=-effect.amount)
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value.value
     if isinstance(value, dt.date):
         return value.isoformat()
-    if isinstance(value, dict):
-        return {k: str(v) if isinstance(v, Decimal) else v for k, v in value.items()}
+    if isinstance(value, Money):
+        return {"amount": str(value.amount), "currency": value.currency}
     return value

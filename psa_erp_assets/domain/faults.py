@@ -61,8 +61,24 @@ FAULTS: dict[str, Fault] = {
               "Create the project's analytic account in the ERP with the project's code, then sync."),
         Fault("customer_not_in_erp", FaultClass.MAPPING, _FINANCE,
               "Create the customer in the ERP with its customer code, then sync."),
-        Fault("unsupported_contract_kind", FaultClass.ACCOUNTING_RULE, _FINANCE,
-              "Bill this contract by hand, or change its kind in the CRM."),
+        Fault("unknown_contract", FaultClass.MAPPING, _FINANCE,
+              "Sign the contract in the CRM, or correct the contract code of the milestone's project."),
+        Fault("malformed_terms", FaultClass.DATA, _FINANCE,
+              "Correct or complete the deal's billing terms in the CRM as the detail says; the next sync reads them."),
+        Fault("no_component", FaultClass.MAPPING, _FINANCE,
+              "Name the project or the milestone's component in the contract's billing terms in the CRM."),
+        Fault("cap_reached", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Raise the cap by an amendment in the CRM, or let its terms write off what is beyond."),
+        Fault("retainer_exhausted", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Agree more hours by an amendment in the CRM, or let the terms bill or write off what is beyond."),
+        Fault("milestone_over_fee", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Correct the milestone's amount in the PSA, or raise the fee by an amendment in the CRM."),
+        Fault("plan_awaits_approval", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Look at the plan and approve or reject it: `psa-erp plan show ID`, `psa-erp plan approve ID`."),
+        Fault("credited_in_erp", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Record what the credit note means: `psa-erp credit` with --rebill or --write-off."),
+        Fault("tax_differs", FaultClass.ACCOUNTING_RULE, _FINANCE,
+              "Compare the invoice's tax with the profile in data/config/tax_profiles.yaml; correct the wrong one."),
         Fault("outside_contract_term", FaultClass.ACCOUNTING_RULE, _FINANCE,
               "Extend the contract in the CRM, or have the entry moved or marked non-billable."),
         Fault("project_closed", FaultClass.ACCOUNTING_RULE, _FINANCE,
@@ -105,3 +121,6 @@ FAULTS: dict[str, Fault] = {
               "Renew the source's API key; the paused connection resumes by itself."),
     )
 }  # fmt: skip
+
+LIMITS = frozenset({"cap_reached", "retainer_exhausted", "milestone_over_fee"})
+"""What a contract's own numbers stop. Unlike a gap in master data, it takes back what was posted before it held."""

@@ -14,12 +14,11 @@ def posting_key(*, tenant: str, erp_company: str, effect_type: str, object_id: s
     Never the payload, a time or an attempt, so that every retry of an effect has the key of the first try.
     Length prefixes keep it injective: ("ab", "c") and ("a", "bc") differ.
     """
-    digest = hashlib.sha256()
+    prefixed = bytearray()
     for part in (KEY_VERSION, tenant, erp_company, effect_type, object_id, str(revision), leg):
         raw = part.encode()
-        digest.update(len(raw).to_bytes(4, "big"))
-        digest.update(raw)
-    return digest.hexdigest()[:32]
+        prefixed += len(raw).to_bytes(4, "big") + raw
+    return hashlib.sha256(prefixed).hexdigest()[:32]
 
 
 def canonical_json(body: Mapping[str, Any]) -> str:

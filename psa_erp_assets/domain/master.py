@@ -1,11 +1,12 @@
 """Master data as one immutable value, with look-ups as of a date."""
 
 import datetime as dt
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.money import divide, multiply
@@ -18,6 +19,7 @@ from psa_erp_assets.domain.records import (
     FxRate,
     LegalEntity,
     Project,
+    RateCardLine,
     TaxProfile,
 )
 
@@ -25,7 +27,57 @@ ANY_COUNTRY = "*"
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
-_R = TypeVar("_R", BillRate, CostRate)
+
+
+class _Dated(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def valid_from(self) -> dt.date | None: ...
+
+    @property
+    def valid_to(self) -> dt.date | None: ...
+
+
+_D = TypeVar("_D", bound=_Dated)
+
+
+class Work(NamedTuple):
+    """What of an hour a rate-card line can name, in the order of weight. None: not named, or nothing to name."""
+
+    project_id: str | None
+    task: str | None
+    employee_id: str | None
+    role: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Some rate-card lines by what they name; `shapes` says which of the dimensions, the most specific first."""
+
+    shapes: Sequence[tuple[bool, ...]]
+    by_work: Mapping[Work, Sequence[RateCardLine]]
+
+    @classmethod
+    def of(cls, lines: Iterable[RateCardLine]) -> "_Lines":
+        by_work = _newest_first(lines, lambda r: Work(r.project_id, r.task, r.employee_id, r.role))
+        shapes = {tuple(value is not None for value in work) for work in by_work}
+        return cls(sorted(shapes, key=lambda shape: (sum(shape), shape), reverse=True), by_work)
+
+    def find(self, work: Work, on: dt.date) -> RateCardLine | None:
+        for shape in self.shapes:
+            asked = Work(*(value if named else None for value, named in zip(work, shape, strict=True)))
+            # Work without a task is not what a line that names one is about.
+            if sum(value is not None for value in asked) < sum(shape):
+                continue
+            line = _as_of(self.by_work.get(asked, ()), on)
+            if line is not None:
+                return line
+        return None
+
+
+_NO_LINES = _Lines((), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +102,52 @@ class MasterData:
     fx_rates: Sequence[FxRate]
     tax_profiles: Sequence[TaxProfile]
     closed_periods: frozenset[tuple[str, ServiceMonth]] = frozenset()
+    rate_cards: Sequence[RateCardLine] = ()
 
     _entity: Mapping[str, LegalEntity] = field(init=False, repr=False)
     _customer: Mapping[str, Customer] = field(init=False, repr=False)
     _contract: Mapping[str, Contract] = field(init=False, repr=False)
+    _amended: Mapping[str, Sequence[tuple[dt.date, Contract]]] = field(init=False, repr=False)
     _project: Mapping[str, Project] = field(init=False, repr=False)
+    _of_contract: Mapping[str, Sequence[Project]] = field(init=False, repr=False)
     _employee: Mapping[str, Employee] = field(init=False, repr=False)
     _bill: Mapping[tuple[str, str | None], Sequence[BillRate]] = field(init=False, repr=False)
     _cost: Mapping[str, Sequence[CostRate]] = field(init=False, repr=False)
+    _card_names: frozenset[str] = field(init=False, repr=False)
+    _contract_lines: Mapping[str | None, _Lines] = field(init=False, repr=False)
+    _card_lines: Mapping[tuple[str, bool], _Lines] = field(init=False, repr=False)
     _fx: Mapping[tuple[str, str], Sequence[FxRate]] = field(init=False, repr=False)
-    _tax: Mapping[tuple[str, str], TaxProfile] = field(init=False, repr=False)
+    _currencies: Sequence[str] = field(init=False, repr=False)
+    _tax: Mapping[tuple[str, str, str | None], Sequence[TaxProfile]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        for_contracts = _grouped((r for r in self.rate_cards if r.contract_id is not None), lambda r: r.contract_id)
+        for_all = _grouped(
+            (r for r in self.rate_cards if r.contract_id is None), lambda r: (r.card, r.project_id is not None)
+        )
+        fx = _grouped(sorted(self.fx_rates, key=lambda r: (r.date, r.id)), lambda r: (r.from_currency, r.to_currency))
         index = {
             "_entity": {e.code: e for e in self.legal_entities},
             "_customer": {c.id: c for c in self.customers},
             "_contract": {c.id: c for c in self.contracts},
+            "_amended": {
+                c.id: [(on, c.as_of(on)) for on in sorted({a.effective_from for a in c.amendments})]
+                for c in self.contracts
+                if c.amendments
+            },
             "_project": {p.psa_id: p for p in self.projects},
+            "_of_contract": _grouped(
+                sorted((p for p in self.projects if p.contract_id), key=lambda p: p.id), lambda p: p.contract_id
+            ),
             "_employee": {e.psa_user_id: e for e in self.employees if e.psa_user_id is not None},
-            "_bill": _grouped(self.bill_rates, lambda r: (r.project_id, r.employee_id)),
-            "_cost": _grouped(self.cost_rates, lambda r: r.employee_id),
-            "_fx": _grouped(sorted(self.fx_rates, key=lambda r: r.date), lambda r: (r.from_currency, r.to_currency)),
-            "_tax": {(t.legal_entity, t.customer_country): t for t in self.tax_profiles},
+            "_bill": _newest_first(self.bill_rates, lambda r: (r.project_id, r.employee_id)),
+            "_cost": _newest_first(self.cost_rates, lambda r: r.employee_id),
+            "_card_names": frozenset(r.card for r in self.rate_cards),
+            "_contract_lines": {contract: _Lines.of(lines) for contract, lines in for_contracts.items()},
+            "_card_lines": {where: _Lines.of(lines) for where, lines in for_all.items()},
+            "_fx": fx,
+            "_currencies": sorted({currency for pair in fx for currency in pair}),
+            "_tax": _newest_first(self.tax_profiles, lambda t: (t.legal_entity, t.customer_country, t.supply)),
         }
         for name, value in index.items():
             object.__setattr__(self, name, value)
@@ -84,6 +160,15 @@ class MasterData:
         """The contract with this id."""
         return self._contract.get(contract_id) if contract_id else None
 
+    def contract_as_of(self, contract_id: str | None, on: dt.date) -> Contract | None:
+        """The contract with the amendments that are in force on a date; the record itself where there are none."""
+        contract = self.contract(contract_id)
+        if contract is None:
+            return None
+        amended = self._amended.get(contract.id, ())
+        past = bisect_right(amended, on, key=lambda version: version[0])
+        return amended[past - 1][1] if past else contract
+
     def customer(self, customer_id: str) -> Customer | None:
         """The customer with this id."""
         return self._customer.get(customer_id)
@@ -92,25 +177,55 @@ class MasterData:
         """The project that the PSA knows by this id."""
         return self._project.get(psa_id) if psa_id else None
 
+    def projects_of(self, contract_id: str) -> Sequence[Project]:
+        """The projects of a contract, in the order of their ids."""
+        return self._of_contract.get(contract_id, ())
+
     def employee(self, psa_user_id: str) -> Employee | None:
         """The employee behind this PSA user."""
         return self._employee.get(psa_user_id)
 
-    def bill_rate(self, project_id: str, employee_id: str, on: dt.date) -> BillRate | None:
-        """The person's rate on the project, else the project's rate for everybody, as of the date."""
-        for who in (employee_id, None):
-            rate = _as_of(self._bill.get((project_id, who), ()), on)
-            if rate is not None:
-                return rate
-        return None
+    def project_rate(self, project_id: str, employee_id: str | None, on: dt.date) -> BillRate | None:
+        """The PSA's rate on the project for just this person, or (None) the one for everybody, as of the date."""
+        return _as_of(self._bill.get((project_id, employee_id), ()), on)
+
+    def has_rate_card(self, card: str) -> bool:
+        """Whether there is a line of a card of this name, for whatever date."""
+        return card in self._card_names
+
+    def contract_line(self, contract_id: str, work: Work, on: dt.date) -> RateCardLine | None:
+        """The most specific rate-card line that is for this contract alone and fits the work, as of the date.
+
+        Of lines that fit, the one that names more wins, then the one that names what weighs more (project, task,
+        person, role), then the later `valid_from`, then the first id.
+        """
+        return self._contract_lines.get(contract_id, _NO_LINES).find(work, on)
+
+    def card_line(self, card: str, work: Work, on: dt.date, *, naming_project: bool) -> RateCardLine | None:
+        """The most specific line of a card that fits the work as of the date, chosen as in `contract_line`.
+
+        `naming_project` asks for lines that name the project, otherwise for those that name none.
+        """
+        return self._card_lines.get((card, naming_project), _NO_LINES).find(work, on)
 
     def cost_rate(self, employee_id: str, on: dt.date) -> CostRate | None:
         """What an hour of the employee costs as of the date."""
         return _as_of(self._cost.get(employee_id, ()), on)
 
-    def tax_profile(self, legal_entity: str, customer_country: str) -> TaxProfile | None:
-        """The profile for this country, else the entity's profile for any country."""
-        return self._tax.get((legal_entity, customer_country)) or self._tax.get((legal_entity, ANY_COUNTRY))
+    def tax_profile(
+        self, legal_entity: str, customer_country: str, *, supply: str | None = None, on: dt.date | None = None
+    ) -> TaxProfile | None:
+        """The profile for this supply, else the general one; of each the country's, else that for any country.
+
+        Of profiles that hold on the date the one with the later `valid_from` counts. Without a date only profiles
+        without dates are looked at.
+        """
+        for kind in dict.fromkeys((supply, None)):
+            for country in (customer_country, ANY_COUNTRY):
+                profile = _as_of(self._tax.get((legal_entity, country, kind), ()), on)
+                if profile is not None:
+                    return profile
+        return None
 
     def conversion(self, from_currency: str, to_currency: str, on: dt.date) -> Conversion | None:
         """Units of `to_currency` for one of `from_currency`: the latest rate on or before the date.
@@ -122,7 +237,7 @@ class MasterData:
         direct = self._quoted(from_currency, to_currency, on)
         if direct is not None:
             return direct
-        for pivot in sorted({currency for pair in self._fx for currency in pair}):
+        for pivot in self._currencies:
             first, second = self._quoted(from_currency, pivot, on), self._quoted(pivot, to_currency, on)
             if first is not None and second is not None:
                 return Conversion(multiply(first.rate, second.rate), first.rate_ids + second.rate_ids)
@@ -130,10 +245,11 @@ class MasterData:
 
     def _quoted(self, from_currency: str, to_currency: str, on: dt.date) -> Conversion | None:
         for pair, inverse in (((from_currency, to_currency), False), ((to_currency, from_currency), True)):
-            known = [r for r in self._fx.get(pair, ()) if r.date <= on]
+            rates = self._fx.get(pair, ())
+            known = bisect_right(rates, on, key=lambda r: r.date)
             # An ERP may hold a rate of nought: it stands for no rate, and not for the one before it.
-            if known and known[-1].rate > 0:
-                rate = known[-1]
+            if known and rates[known - 1].rate > 0:
+                rate = rates[known - 1]
                 return Conversion(divide(Decimal(1), rate.rate) if inverse else rate.rate, (rate.id,))
         return None
 
@@ -145,8 +261,15 @@ def _grouped(rows: Iterable[_V], key: Callable[[_V], _K]) -> dict[_K, list[_V]]:
     return dict(groups)
 
 
-def _as_of(rates: Iterable[_R], on: dt.date) -> _R | None:
-    for rate in rates:
-        if rate.valid_from <= on and (rate.valid_to is None or on <= rate.valid_to):
-            return rate
+def _newest_first(rows: Iterable[_D], key: Callable[[_D], _K]) -> dict[_K, list[_D]]:
+    """Grouped, the later `valid_from` first and then by id, so that the order in which rows arrive says nothing."""
+    by_id = sorted(rows, key=lambda r: r.id)
+    return _grouped(sorted(by_id, key=lambda r: r.valid_from or dt.date.min, reverse=True), key)
+
+
+def _as_of(rows: Iterable[_D], on: dt.date | None) -> _D | None:
+    for row in rows:
+        begun = row.valid_from is None or (on is not None and row.valid_from <= on)
+        if begun and (row.valid_to is None or (on is not None and on <= row.valid_to)):
+            return row
     return None

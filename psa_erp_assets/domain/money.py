@@ -5,6 +5,7 @@ What belongs here: amounts, currencies, rounding modes, allocation. What does no
 
 import decimal
 import enum
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -37,6 +38,7 @@ class CurrencyMismatchError(ValueError):
     """Two currencies met where one was expected; adding them would be a total that means nothing."""
 
 
+@functools.cache
 def exponent(currency: str) -> int:
     """Digits after the decimal point that `currency` has in ISO 4217: 0, 2, 3 or 4."""
     if len(currency) != 3 or not currency.isascii() or not currency.isupper() or not currency.isalpha():
@@ -80,7 +82,11 @@ class Money:
 
     def rounded(self, rounding: Rounding) -> "Money":
         """To the currency's minor unit."""
-        quantum = Decimal(1).scaleb(-exponent(self.currency))
+        return self.to_digits(exponent(self.currency), rounding)
+
+    def to_digits(self, digits: int, rounding: Rounding) -> "Money":
+        """To so many digits after the decimal point; a rate may carry more than its currency has."""
+        quantum = Decimal(1).scaleb(-digits)
         return Money(self.amount.quantize(quantum, rounding=rounding.mode, context=_CONTEXT), self.currency)
 
     def minor_units(self) -> int:

@@ -7,30 +7,38 @@ that is already as it should be gives an empty plan, so plan(plan) = plan.
 import enum
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.decide import Decision, Hold
-from psa_erp_assets.domain.effects import Effect, EffectType, payload_hash, reversal_of
+from psa_erp_assets.domain.decision import Decision, Hold, Mode
+from psa_erp_assets.domain.effects import BillingLine, Effect, EffectType, booking_date, payload_hash, reversal_of
+from psa_erp_assets.domain.faults import LIMITS
 from psa_erp_assets.domain.keys import posting_key
 from psa_erp_assets.domain.posting import ON_DOCUMENT, Leg, Posting, State
 
 
 class Action(enum.StrEnum):
-    """What a plan item does. HOLD, WAIT and BLOCKED do nothing to the ERP; they say why nothing happens."""
+    """What a plan item does. HOLD, WAIT, BLOCKED and SHADOW do nothing to the ERP; they say why nothing happens.
+
+    VOID takes note of what the ERP has done itself: it cancelled the invoice that a line was on. SHADOW is what would
+    be done where the rollout has not gone live.
+    """
 
     CREATE = "create"
     WITHDRAW = "withdraw"
     REVERSE = "reverse"
     CANCEL = "cancel"
     RETRY = "retry"
+    VOID = "void"
+    SHADOW = "shadow"
     HOLD = "hold"
     WAIT = "wait"
     BLOCKED = "blocked"
 
 
-_ACTING = frozenset({Action.CREATE, Action.WITHDRAW, Action.REVERSE, Action.CANCEL, Action.RETRY})
-_POSTING = _ACTING - {Action.CANCEL}
+_POSTING = frozenset({Action.CREATE, Action.WITHDRAW, Action.REVERSE, Action.RETRY})
+ACTING = _POSTING | {Action.CANCEL, Action.VOID}
+_BOTH_OR_NEITHER = (EffectType.COST_TRANSACTION, EffectType.INTERCOMPANY_CHARGE)
 _UNSENT = frozenset({State.PLANNED, State.HELD, State.READY})
 _SENT = frozenset({State.IN_FLIGHT, State.AMBIGUOUS, State.RESOLVING, State.CONFIRMED})
 _NEEDS_HUMAN = frozenset({State.CONFLICT, State.DUPLICATE, State.DRIFT})
@@ -61,7 +69,7 @@ class PlanItem:
     @property
     def acts(self) -> bool:
         """Whether applying it changes anything."""
-        return self.action in _ACTING
+        return self.action in ACTING
 
 
 ClosedPeriods = Mapping[tuple[str, ServiceMonth], str]
@@ -75,17 +83,35 @@ def plan_entry(
     tenant: str,
     *,
     closed: ClosedPeriods | None = None,
+    cancelled: AbstractSet[str] = frozenset(),
 ) -> list[PlanItem]:
-    """The plan of one entry: for each effect type, from what is there (`postings`, all of this entry, in any order)
-    to what the decision wants. `on_document` are the keys whose ERP document another document has taken up.
+    """The plan of one object: for each effect type, from what is there (`postings`, all of this object, in any order)
+    to what the decision wants. `on_document` are the keys whose ERP document another document has taken up,
+    `cancelled` those of them whose document the ERP has cancelled.
     """
-    items: list[PlanItem] = []
+    if decision.mode is Mode.OFF:
+        return []
+    planned: list[tuple[_Chain, list[PlanItem]]] = []
+    shut: dict[EffectType, frozenset[str]] = {}
     for effect_type in EffectType:
         mine = sorted((p for p in postings if p.effect_type is effect_type), key=lambda p: p.revision)
-        chain = _Chain(decision, effect_type, mine, on_document, tenant)
+        if not mine and decision.effect(effect_type) is None and decision.hold(effect_type) is None:
+            continue
+        chain = _Chain(decision, effect_type, mine, on_document, cancelled=cancelled, tenant=tenant)
+        planned.append((chain, chain.items()))
         # A draft invoice line is in no period; finance dates the invoice.
-        items += chain.items({} if effect_type is EffectType.BILLING_LINE else closed or {})
-    return items
+        bills = effect_type is EffectType.BILLING_LINE
+        shut[effect_type] = frozenset() if bills else chain.shut(planned[-1][1], closed or {})
+    # One piece of work that is in two entities' books is in both, or waits in both.
+    between = frozenset[str]().union(*(shut.get(effect_type, ()) for effect_type in _BOTH_OR_NEITHER))
+    shut |= dict.fromkeys(_BOTH_OR_NEITHER, between)
+    items = [item for chain, wanted in planned for item in chain.outside(shut[chain.effect_type], wanted)]
+    return [_shadow(item) for item in items] if decision.mode is Mode.SHADOW else items
+
+
+def _shadow(item: PlanItem) -> PlanItem:
+    """What would be done, as an item that does nothing."""
+    return replace(item, action=Action.SHADOW, reason=f"{item.action}: {item.reason}") if item.acts else item
 
 
 class _Chain:
@@ -97,38 +123,61 @@ class _Chain:
         effect_type: EffectType,
         postings: Sequence[Posting],
         on_document: AbstractSet[str],
+        *,
+        cancelled: AbstractSet[str],
         tenant: str,
     ) -> None:
         self.decision, self.effect_type, self.tenant = decision, effect_type, tenant
         self.wanted = decision.effect(effect_type)
         self.hold = decision.hold(effect_type)
-        self.postings, self.on_document = postings, on_document
+        self.postings, self.on_document, self.cancelled = postings, on_document, cancelled
         self.next_revision = max((p.revision for p in postings), default=0) + 1
 
-    def items(self, closed: ClosedPeriods) -> list[PlanItem]:
+    def items(self) -> list[PlanItem]:
+        """What is to be done, as if every period were open."""
         originals = [p for p in self.postings if p.leg is Leg.ORIGINAL and p.state not in _ENDED]
         held = [self._item(Action.HOLD, self.hold.detail, hold=self.hold)] if self.hold is not None else []
-        return self._outside(closed, self._act_on(originals)) + held
+        void = [p for p in originals if p.state is State.VERIFIED and p.key in self.cancelled]
+        voided = [item for p in void for item in self._void(p)]
+        if not all(item.acts for item in voided):
+            return voided + held
+        left = [p for p in originals if p not in void]
+        return voided + self._act_on(left) + held
 
-    def _outside(self, closed: ClosedPeriods, items: list[PlanItem]) -> list[PlanItem]:
+    def _void(self, original: Posting) -> list[PlanItem]:
+        """`original` is on a cancelled document: it counts for nothing, and nothing may take it back a second time."""
+        removal = self._removal_of(original)
+        if removal is not None and removal.state in _NEEDS_HUMAN:
+            return [self._on(Action.BLOCKED, removal, f"it is in {removal.state.value} and waits for a person")]
+        if removal is not None and removal.state in _SENT:
+            return [self._on(Action.WAIT, removal, f"it is {removal.state.value}")]
+        void = self._on(Action.VOID, original, "finance cancelled its invoice in the ERP")
+        if removal is None:
+            return [void]
+        return [self._on(Action.CANCEL, removal, "what it was to take back is on a cancelled invoice"), void]
+
+    def shut(self, items: Sequence[PlanItem], closed: ClosedPeriods) -> frozenset[str]:
+        """Which closed periods the items would post into, and whose they are."""
+        periods = [self._period(item) for item in items if item.action in _POSTING]
+        return frozenset(f"{period[1]} is closed in {closed[period]}" for period in periods if period in closed)
+
+    def outside(self, shut: AbstractSet[str], items: list[PlanItem]) -> list[PlanItem]:
         """The items, or a hold in place of all that post where one of them would post into a closed period.
 
         All: half of a correction, such as the reversal without what follows it, is worse than none. What is in the
         books already is as it should be and needs no item, so that closing a month holds nothing of it.
         """
-        periods = [self._period(item) for item in items if item.action in _POSTING]
-        shut = sorted({f"{period[1]} is closed in {closed[period]}" for period in periods if period in closed})
-        if not shut:
+        left = [item for item in items if item.action not in _POSTING]
+        if not shut or left == items:
             return items
-        hold = Hold("period_closed", self.effect_type, "; ".join(shut))
-        cancelled = [item for item in items if item.action is Action.CANCEL]
-        return [*cancelled, self._item(Action.HOLD, hold.detail, hold=hold)]
+        hold = Hold("period_closed", self.effect_type, "; ".join(sorted(shut)))
+        return [*left, self._item(Action.HOLD, hold.detail, hold=hold)]
 
     def _period(self, item: PlanItem) -> tuple[str, ServiceMonth]:
         """Company and month that the item posts into; of a withdrawal, those of what it withdraws."""
         effect = item.effect or next(p.effect for p in self.postings if p.key == item.target_key)
         assert effect is not None
-        return effect.erp_company, ServiceMonth.of(effect.service_date)
+        return effect.erp_company, ServiceMonth.of(booking_date(effect))
 
     def _act_on(self, originals: Sequence[Posting]) -> list[PlanItem]:
         """Bring the newest original to what is wanted; one that was never sent yields to those before it."""
@@ -156,7 +205,7 @@ class _Chain:
 
     def _remove_and_replace(self, last: Posting) -> list[PlanItem]:
         """`last` is in the ERP and not what is wanted."""
-        if self.hold is not None and last.source_revision == self.decision.revision:
+        if self._is_gap() and last.source_revision == self.decision.revision:
             # Nothing about the work changed; a gap in master data is no reason to take back what was right.
             return self._stop_removal(last, "its work has not changed, and what replaces it is held")
         removal = self._removal_of(last)
@@ -170,6 +219,15 @@ class _Chain:
             return self._create("its predecessor is being removed", depends_on=removal.key)
         assert step.key is not None
         return [step, *self._create(self._why_not_wanted(), depends_on=step.key)]
+
+    def _is_gap(self) -> bool:
+        """Whether only master data are missing, so that what should exist cannot be told.
+
+        A charge between entities stands and falls with the cost that it is for: what holds that holds the charge.
+        """
+        charge = self.effect_type is EffectType.INTERCOMPANY_CHARGE
+        hold = self.hold or (self.decision.hold(EffectType.COST_TRANSACTION) if charge else None)
+        return self.wanted is None and hold is not None and hold.code not in LIMITS
 
     def _stop_removal(self, original: Posting, reason: str) -> list[PlanItem]:
         """Cancel the removal of `original` if it has not been sent yet."""
@@ -199,8 +257,15 @@ class _Chain:
             revision=original.revision,
             key=self._key(original.effect.erp_company, original.revision, leg),
             target_key=original.key,
-            effect=reversal_of(original.effect) if taken_up else original.effect,
+            effect=self._reversal(original.effect) if taken_up else original.effect,
         )
+
+    def _reversal(self, effect: Effect) -> Effect:
+        """The reversal, in the period that somebody has chosen for this object if its own is closed."""
+        reversal, chosen = reversal_of(effect), self.decision.posting_dates.get(self.effect_type)
+        if chosen is None or isinstance(reversal, BillingLine):
+            return reversal
+        return replace(reversal, posting_date=chosen)
 
     def _taken_up(self, original: Posting) -> bool:
         """Whether another document has it: as last read, or by the ERP's own refusal to withdraw it."""

@@ -531,6 +531,11 @@ def supersede(target: Posting, now: dt.datetime, by: Posting) -> Transition:
     return _move(target, Event.SUPERSEDED, to, now, detail={"by": by.key})
 
 
+def void(posting: Posting, now: dt.datetime, reason: str) -> Transition:
+    """The ERP itself has taken it back, by cancelling the document that it was on."""
+    return _move(posting, Event.SUPERSEDED, State.REVERSED, now, detail={"reason": reason})
+
+
 def retry(posting: Posting, now: dt.datetime, reason: str) -> Transition:
     """Go on with the same key.
 

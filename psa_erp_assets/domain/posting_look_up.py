@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psa_erp_assets.domain import posting as states
+from psa_erp_assets.domain.effects import booking_date
 from psa_erp_assets.domain.erp import ErpDocument
 from psa_erp_assets.domain.posting import ON_DOCUMENT, Operation, Posting, Transition
 
@@ -69,7 +70,7 @@ def differences(posting: Posting, document: ErpDocument) -> list[str]:
         ("type", posting.effect_type.value, document.effect_type.value),
         ("amount", posting.amount, document.amount),
         ("minutes", posting.minutes, document.minutes),
-        ("date", posting.service_date, document.date),
+        ("date", posting.service_date if posting.effect is None else booking_date(posting.effect), document.date),
     )
     return [f"{name}: sent {sent}, the ERP has {held}" for name, sent, held in pairs if sent != held]
 

@@ -7,10 +7,11 @@ and what was sent; it never stands in for the ERP's own word.
 import enum
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import Decimal
 
-from psa_erp_assets.domain.decide import Decision, Outcome
+from psa_erp_assets.domain.decision import Decision, Mode, Outcome
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.erp import ErpDocument
 from psa_erp_assets.domain.posting import Operation, Posting, State
@@ -24,10 +25,14 @@ class Difference(enum.StrEnum):
     NON_BILLABLE = "non_billable"
     HELD = "held"
     PENDING = "pending"
+    COVERED = "covered"
+    WRITTEN_OFF = "written_off"
+    NOT_LIVE = "not_live"
     MANUAL_CHANGE = "manual_change"
     MISSING = "missing"
     DUPLICATE = "duplicate"
     MANUAL_LINE = "manual_line"
+    CREDITED = "credited"
     UNKNOWN_KEY = "unknown_key"
     UNEXPLAINED = "unexplained"
 
@@ -37,11 +42,15 @@ NEXT_STEPS: Mapping[Difference, str] = {
     Difference.NOT_INVOICED: "Timing: finance puts the draft line on an invoice.",
     Difference.NON_BILLABLE: "Nothing to do: the work is not billable.",
     Difference.HELD: "Clear the entry's exception; it is then posted by itself.",
+    Difference.COVERED: "Nothing to do: a fixed fee or a retainer pays for the work.",
+    Difference.WRITTEN_OFF: "Nothing to do: the contract's terms, or a credit, write the work off.",
+    Difference.NOT_LIVE: "The rollout has not gone live here: people bill it by hand.",
     Difference.PENDING: "Wait for the next sync, or look at the posting's state.",
     Difference.MANUAL_CHANGE: "Somebody changed the line in the ERP: put it back, or correct the time and sync.",
     Difference.MISSING: "Somebody deleted the line in the ERP: find out who and why, then replay the posting.",
     Difference.DUPLICATE: "The ERP has the line more than once: delete or reverse the surplus.",
     Difference.MANUAL_LINE: "A line made by hand in the ERP: nothing to do if finance meant it.",
+    Difference.CREDITED: "Finance credited a line of ours: say by `psa-erp credit --in-erp` whether it is billed anew.",
     Difference.UNKNOWN_KEY: "The ERP has a line under a key that the ledger does not know: restore the ledger first.",
     Difference.UNEXPLAINED: "No rule explains it: open the entry's trace.",
 }
@@ -57,18 +66,30 @@ UNEXPLAINED = frozenset(
 )
 """Classes that fail the gate. A line made by hand is finance's own and is reported, not blamed."""
 
+CANCELLED = "cancelled"
+"""The state of a document that the ERP has cancelled, in every connector's words."""
+
+_SETTLED_WITHOUT_LINE = {
+    Outcome.NON_BILLABLE: Difference.NON_BILLABLE,
+    Outcome.COVERED: Difference.COVERED,
+    Outcome.WRITTEN_OFF: Difference.WRITTEN_OFF,
+}
 _IN_ERP = frozenset({State.CONFIRMED, State.VERIFIED, State.DRIFT, State.REVERSED})
 _SETTLED = frozenset({State.VERIFIED, State.WITHDRAWN, State.REVERSED, State.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """One row of the reconciliation. Amounts are net, in the contract's currency; None where there is none."""
+    """One row of the reconciliation. Amounts are net, in the contract's currency; None where there is none.
+
+    `approved_minutes` are those worked, and `minutes` the same by what became of them.
+    """
 
     object_id: str
     contract_id: str | None
     outcome: Outcome | None
     approved_minutes: int
+    minutes: Mapping[Outcome, int]
     erp_minutes: int
     invoiced_minutes: int
     approved_amount: Decimal | None
@@ -91,11 +112,13 @@ class Reconciled:
 def reconcile_entry(
     decision: Decision, postings: Sequence[Posting], documents: Sequence[ErpDocument], *, dirty: bool
 ) -> Reconciled:
-    """Compare one entry's three sides.
+    """Compare one object's three sides.
 
-    `postings` are the entry's billing postings and `documents` the ERP's documents under their keys; `dirty` says
-    that the entry has changed since it was last planned.
+    `postings` are its billing postings and `documents` the ERP's documents under their keys; `dirty` says that it has
+    changed since it was last planned. What is on a document that the ERP has cancelled counts for nothing.
     """
+    cancelled = {d.key for d in documents if d.document_state == CANCELLED}
+    documents = [d for d in documents if d.document_state != CANCELLED]
     effect = decision.effect(EffectType.BILLING_LINE)
     approved = decision.outcome is not Outcome.NONE
     wanted_minutes = effect.minutes if effect else 0
@@ -104,17 +127,19 @@ def reconcile_entry(
     erp_minutes = sum(d.minutes for d in documents)
     erp, posted = _totals(documents), [d for d in documents if d.posted]
     invoiced = _totals(posted)
-    difference = _against_ledger(postings, documents)
+    difference = _against_ledger(postings, documents, cancelled)
     if difference is None:
         as_wanted = erp_minutes == wanted_minutes and _is(erp, wanted_amount, currency)
-        if not as_wanted and (dirty or any(p.state not in _SETTLED for p in postings)):
+        if decision.mode is not Mode.LIVE:
+            difference = Difference.NOT_LIVE
+        elif not as_wanted and (dirty or any(p.state not in _SETTLED for p in postings)):
             difference = Difference.PENDING
         elif decision.outcome is Outcome.HOLD:
             difference = Difference.HELD
         elif not as_wanted:
             difference = Difference.UNEXPLAINED
-        elif decision.outcome is Outcome.NON_BILLABLE:
-            difference = Difference.NON_BILLABLE
+        elif decision.outcome in _SETTLED_WITHOUT_LINE:
+            difference = _SETTLED_WITHOUT_LINE[decision.outcome]
         else:
             difference = Difference.MATCHED if _is(invoiced, wanted_amount, currency) else Difference.NOT_INVOICED
     return Reconciled(
@@ -122,6 +147,7 @@ def reconcile_entry(
         contract_id=decision.route.contract_id,
         outcome=decision.outcome,
         approved_minutes=decision.minutes if approved else 0,
+        minutes={o: n for o in Outcome if approved and (n := decision.minutes_of(o))},
         erp_minutes=erp_minutes,
         invoiced_minutes=sum(d.minutes for d in posted),
         approved_amount=effect.amount.amount if effect else None,
@@ -132,20 +158,28 @@ def reconcile_entry(
     )
 
 
-def reconcile_stray(document: ErpDocument) -> Reconciled:
-    """A billing line that no posting accounts for: made by hand, or under a key that the ledger does not know."""
+def reconcile_stray(document: ErpDocument, *, credits_ours: bool = False) -> Reconciled:
+    """A billing line that no posting accounts for: made by hand, or under a key that the ledger does not know.
+
+    `credits_ours`: the ERP's own credit note made it for one of our lines.
+    """
+    if document.key:
+        difference = Difference.UNKNOWN_KEY
+    else:
+        difference = Difference.CREDITED if credits_ours else Difference.MANUAL_LINE
     return Reconciled(
         object_id=f"erp:{document.erp_company}:{document.effect_type.value}:{document.erp_id}",
         contract_id=None,
         outcome=None,
         approved_minutes=0,
+        minutes={},
         erp_minutes=document.minutes,
         invoiced_minutes=document.minutes if document.posted else 0,
         approved_amount=None,
         erp_amount=document.amount.amount,
         invoiced_amount=document.amount.amount if document.posted else Decimal(0),
         currency=document.amount.currency,
-        difference=Difference.UNKNOWN_KEY if document.key else Difference.MANUAL_LINE,
+        difference=difference,
     )
 
 
@@ -164,7 +198,9 @@ def _is(totals: Mapping[str | None, Decimal], amount: Decimal, currency: str | N
     )
 
 
-def _against_ledger(postings: Sequence[Posting], documents: Sequence[ErpDocument]) -> Difference | None:
+def _against_ledger(
+    postings: Sequence[Posting], documents: Sequence[ErpDocument], cancelled: AbstractSet[str]
+) -> Difference | None:
     """What is wrong with the documents as such, if anything: they must be just those that were sent, as sent."""
     for posting in postings:
         if posting.operation is not Operation.CREATE or posting.effect is None:
@@ -172,7 +208,7 @@ def _against_ledger(postings: Sequence[Posting], documents: Sequence[ErpDocument
         under_key = [d for d in documents if d.key == posting.key]
         if len(under_key) > 1:
             return Difference.DUPLICATE
-        if posting.state in _IN_ERP and not under_key:
+        if posting.state in _IN_ERP and not under_key and posting.key not in cancelled:
             return Difference.MISSING
         if posting.state in (State.WITHDRAWN, State.CANCELLED) and under_key:
             return Difference.DUPLICATE

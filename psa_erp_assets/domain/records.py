@@ -6,20 +6,11 @@ Ids are canonical ids. Where a rule depends on a date, the record carries `valid
 
 import datetime as dt
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from psa_erp_assets.domain.money import Money
-
-
-class ContractKind(enum.StrEnum):
-    """How a contract turns work into billing."""
-
-    TIME_AND_MATERIALS = "time_and_materials"
-    FIXED_FEE_MILESTONE = "fixed_fee_milestone"
-    RETAINER = "retainer"
-    CAPPED = "capped"
-    NON_BILLABLE = "non_billable"
+from psa_erp_assets.domain.terms import Component, ContractKind, Terms
 
 
 class ApprovalState(enum.StrEnum):
@@ -68,6 +59,37 @@ class Contract:
     currency: str
     valid_from: dt.date
     valid_to: dt.date | None
+    terms: Terms
+    amendments: tuple["Amendment", ...] = ()
+
+    def as_of(self, on: dt.date) -> "Contract":
+        """The contract with the amendments that are in force on a date, in the order of their dates."""
+        amended = self
+        for change in sorted((a for a in self.amendments if a.effective_from <= on), key=lambda a: a.effective_from):
+            said = {
+                name: value
+                for name in ("customer_id", "legal_entity", "kind", "terms", "valid_to")
+                if (value := getattr(change, name)) is not None
+            }
+            amended = replace(amended, **said)
+        return amended
+
+    def component_for(self, project: str, on: dt.date) -> Component | None:
+        """The component that covers a project on a date."""
+        return self.as_of(on).terms.component_for(project)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amendment:
+    """What is agreed otherwise from a date on. None: as before. `terms` are complete, not a difference."""
+
+    id: str
+    effective_from: dt.date
+    customer_id: str | None = None
+    legal_entity: str | None = None
+    kind: ContractKind | None = None
+    terms: Terms | None = None
+    valid_to: dt.date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +112,11 @@ class Project:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Employee:
-    """A consultant, as HR knows them. `psa_user_id` is None while no PSA user has the same work e-mail."""
+    """A consultant, as HR knows them.
+
+    `psa_user_id` is None while no PSA user has the same work e-mail. `department` is their practice, `role` their
+    job title, by which rate cards price them and margins are grouped by grade.
+    """
 
     id: str
     name: str
@@ -98,6 +124,7 @@ class Employee:
     legal_entity: str
     department: str
     time_zone: str
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +137,26 @@ class BillRate:
     per_hour: Money
     valid_from: dt.date
     valid_to: dt.date | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateCardLine:
+    """What an hour costs the customer by a rate card. A None fits everything; what a line names, it must be.
+
+    `card` is the card's name, which a contract's terms refer to; a line with a `contract_id` holds for that contract
+    alone, whichever card it names.
+    """
+
+    id: str
+    card: str
+    per_hour: Money
+    valid_from: dt.date
+    valid_to: dt.date | None
+    contract_id: str | None = None
+    project_id: str | None = None
+    task: str | None = None
+    employee_id: str | None = None
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +183,10 @@ class FxRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaxProfile:
-    """Which ERP tax a legal entity charges to customers of a country. `rate` is a fraction: 0.2 is 20 %."""
+    """Which ERP tax a legal entity charges to customers of a country. `rate` is a fraction: 0.2 is 20 %.
+
+    A profile may hold for one kind of supply only ("expenses", say) and for a span of dates.
+    """
 
     id: str
     legal_entity: str
@@ -144,6 +194,9 @@ class TaxProfile:
     erp_tax: str | None
     rate: Decimal
     active: bool
+    supply: str | None = None
+    valid_from: dt.date | None = None
+    valid_to: dt.date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,3 +225,65 @@ class TimeEntry:
     started_at: dt.datetime
     time_zone: str
     payload_id: int
+    task: str | None = None
+    work_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expense:
+    """One revision of what somebody spent on a project.
+
+    `receipt` is the amount on the receipt and `reimbursement` what the employer pays back, each in its own currency;
+    the billing currency is the contract's.
+    """
+
+    id: str
+    revision: int
+    state: ApprovalState
+    psa_user_id: str
+    psa_project_id: str | None
+    service_date: dt.date
+    category: str
+    receipt: Money
+    reimbursement: Money
+    billable: bool
+    description: str
+    payload_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Milestone:
+    """One revision of a milestone of a fixed fee. APPROVED means reached and accepted: ready to invoice.
+
+    `service_date` is the day of acceptance, the planned one before.
+    """
+
+    id: str
+    revision: int
+    state: ApprovalState
+    contract_id: str
+    component: str
+    service_date: dt.date
+    amount: Money
+    label: str
+    payload_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """A part of an entry's billed minutes that was credited to the customer; only these become billable again.
+
+    `rebill`: they are billed anew (on another line, under the current terms); otherwise they are written off.
+    `in_erp`: finance has made the credit line by hand already, so that the original line stays as it is.
+    """
+
+    id: str
+    object_id: str
+    minutes: int
+    rebill: bool
+    in_erp: bool
+    reason: str
+
+
+WorkItem = TimeEntry | Expense | Milestone
+"""What `create_billable_work_item` turns into billing objects."""

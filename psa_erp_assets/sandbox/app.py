@@ -1,6 +1,6 @@
 """All sandboxes as one ASGI app: the vendors under their own paths, and a control panel under `/_sandbox`.
 
-    /clockify/api/v1/…   /hubspot/crm/v3/…   /bamboohr/api/v1/…
+    /clockify/api/v1/…   /hubspot/crm/v3/…   /bamboohr/api/v1/…   /kantata/api/v1/…
     GET  /_sandbox/stats
     POST /_sandbox/reset
     PUT, DELETE /_sandbox/faults/{vendor}
@@ -20,12 +20,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
-from psa_erp_assets.sandbox import bamboohr, clockify_wire, hubspot
+from psa_erp_assets.sandbox import bamboohr, clockify_wire, hubspot, kantata
 from psa_erp_assets.sandbox.bamboohr import bamboohr_error, create_bamboohr
 from psa_erp_assets.sandbox.clockify import clockify_error, create_clockify
 from psa_erp_assets.sandbox.company_model import DemoCompany
 from psa_erp_assets.sandbox.faults import Fault, FaultySwitchboard
 from psa_erp_assets.sandbox.hubspot import create_hubspot, hubspot_error
+from psa_erp_assets.sandbox.kantata import create_kantata, kantata_error
 from psa_erp_assets.sandbox.state import SandboxState
 from psa_erp_assets.sandbox.webhooks import WebhookSender
 from psa_erp_assets.sandbox.wire import Clock, Handler, same_secret, utc_now
@@ -38,6 +39,7 @@ class SandboxKeys:
     clockify: str = field(repr=False)
     hubspot: str = field(repr=False)
     bamboohr: str = field(repr=False)
+    kantata: str = field(repr=False)
     control: str = field(repr=False)
 
     @classmethod
@@ -63,6 +65,7 @@ def create_app(
             **clockify_wire.initial_tables(company),
             **hubspot.initial_tables(company),
             **bamboohr.initial_tables(company),
+            **kantata.initial_tables(company),
         },
         state_dir,
         company.fingerprint,
@@ -74,6 +77,7 @@ def create_app(
         ),
         "hubspot": FaultySwitchboard(create_hubspot(state, access_token=api_keys.hubspot, clock=clock), hubspot_error),
         "bamboohr": FaultySwitchboard(create_bamboohr(state, api_key=api_keys.bamboohr, clock=clock), bamboohr_error),
+        "kantata": FaultySwitchboard(create_kantata(state, access_token=api_keys.kantata, clock=clock), kantata_error),
     }
 
     def guarded(handler: Handler) -> Handler:
@@ -125,5 +129,6 @@ def create_app(
             Mount("/clockify/api", app=boards["clockify"]),
             Mount("/hubspot", app=boards["hubspot"]),
             Mount("/bamboohr", app=boards["bamboohr"]),
+            Mount("/kantata/api/v1", app=boards["kantata"]),
         ],
     )

@@ -3,20 +3,28 @@
 Sources: the vendor's OpenAPI document for paths, parameters, bodies and page sizes; the vendor's marketplace
 documentation for webhooks (`clockify-signature` carries the webhook's own token, `clockify-webhook-event-type` the
 event). Where the document is silent the sandbox does what the live service is known to do: an id that does not exist
-is answered with 400 and code 501 ("… doesn't belong to Workspace"), not with 404.
+is answered with 400 and code 501 ("… doesn't belong to Workspace"), not with 404; an expense needs neither a project
+nor a receipt's file, though the document requires both. A newer version of the document than the 2025 one lets
+webhooks be registered for the events of expenses too.
 
-The key acts as the workspace's owner, who may change approved time; the time stays approved.
+The key acts as the workspace's owner, who may change approved time and expenses; they stay approved.
 """
 
 import datetime as dt
+import decimal
+import email.parser
+import email.policy
 import secrets
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from psa_erp_assets.sandbox.clockify_wire import ClockifyView, with_rate
+from psa_erp_assets.sandbox.clockify_wire import ClockifyView, new_tag, new_task, quantity_and_total, with_rate
 from psa_erp_assets.sandbox.company_model import DemoCompany, RequestState
 from psa_erp_assets.sandbox.state import Change, Document, SandboxState
 from psa_erp_assets.sandbox.webhooks import WebhookSender
@@ -39,14 +47,27 @@ EVENTS = frozenset({
     "USER_DEACTIVATED_ON_WORKSPACE", "USER_ACTIVATED_ON_WORKSPACE", "USER_EMAIL_CHANGED", "USER_UPDATED",
     "NEW_INVOICE", "INVOICE_UPDATED", "NEW_APPROVAL_REQUEST", "APPROVAL_REQUEST_STATUS_UPDATED", "TIME_OFF_REQUESTED",
     "TIME_OFF_REQUEST_APPROVED", "TIME_OFF_REQUEST_REJECTED", "TIME_OFF_REQUEST_WITHDRAWN", "BALANCE_UPDATED",
+    "EXPENSE_CREATED", "EXPENSE_UPDATED", "EXPENSE_DELETED",
 })  # fmt: skip
-"""What a webhook can be registered for; the sandbox raises those of time entries and approvals."""
+"""What a webhook can be registered for; the sandbox raises those of time entries, expenses and approvals."""
 
 WEBHOOKS_PER_USER = 10
 _PENDING, _APPROVED, _REJECTED = RequestState.PENDING, RequestState.APPROVED, RequestState.REJECTED
 _NEXT_STATES = {
     _PENDING: {_APPROVED, _REJECTED, RequestState.WITHDRAWN_SUBMISSION},
     _APPROVED: {RequestState.WITHDRAWN_APPROVAL},
+}
+_LARGEST_AMOUNT = 92_233_720_368_547_758
+_CHANGED_BY = {
+    "USER": ("userId",),
+    "DATE": ("date",),
+    "PROJECT": ("projectId",),
+    "CATEGORY": ("categoryId", "quantity", "total"),
+    "NOTES": ("notes",),
+    "AMOUNT": ("quantity", "total"),
+    "BILLABLE": ("billable",),
+    "TASK": (),
+    "FILE": (),
 }
 _SORT_KEYS = {"ID": "id", "USER_ID": "userId", "START": "start", "UPDATED_AT": "updatedAt"}
 
@@ -87,6 +108,10 @@ class _Clockify:
             ("GET", f"{workspace}/projects/{{project}}", self.one_project),
             ("PUT", f"{workspace}/projects/{{project}}", self.update_project),
             ("PUT", f"{workspace}/projects/{{project}}/users/{{user}}/hourly-rate", self.set_member_rate),
+            ("GET", f"{workspace}/projects/{{project}}/tasks", self.tasks),
+            ("POST", f"{workspace}/projects/{{project}}/tasks", self.create_task),
+            ("GET", f"{workspace}/tags", self.tags),
+            ("POST", f"{workspace}/tags", self.create_tag),
             ("GET", f"{workspace}/users", self.users),
             ("GET", f"{workspace}/user/{{user}}/time-entries", self.entries_of_user),
             ("POST", f"{workspace}/user/{{user}}/time-entries", self.create_entry),
@@ -94,6 +119,12 @@ class _Clockify:
             ("GET", f"{workspace}/time-entries/{{entry}}", self.one_entry),
             ("PUT", f"{workspace}/time-entries/{{entry}}", self.update_entry),
             ("DELETE", f"{workspace}/time-entries/{{entry}}", self.delete_entry),
+            ("GET", f"{workspace}/expenses", self.expenses),
+            ("POST", f"{workspace}/expenses", self.create_expense),
+            ("GET", f"{workspace}/expenses/categories", self.expense_categories),
+            ("GET", f"{workspace}/expenses/{{expense}}", self.one_expense),
+            ("PUT", f"{workspace}/expenses/{{expense}}", self.update_expense),
+            ("DELETE", f"{workspace}/expenses/{{expense}}", self.delete_expense),
             ("GET", f"{workspace}/approval-requests", self.approvals),
             ("POST", f"{workspace}/approval-requests", self.submit),
             ("POST", f"{workspace}/approval-requests/users/{{user}}", self.submit),
@@ -204,6 +235,36 @@ class _Clockify:
         self._state.commit([("projects", row["id"], row)])
         return JSONResponse(self._view.project(row))
 
+    # Tasks and tags
+
+    async def tasks(self, request: Request) -> Response:
+        query = request.query_params
+        project = self._found("projects", request.path_params["project"], "Project")
+        rows = _named(self._state.find("tasks", "project", project["id"]), query)
+        rows = [] if flag(query, "is-active") is False else rows
+        return JSONResponse([self._view.task(t) for t in page_of(rows, query)])
+
+    async def create_task(self, request: Request) -> Response:
+        project = self._found("projects", request.path_params["project"], "Project")
+        row = new_task(project["id"], _text(await json_object(request), "name"))
+        self._add("tasks", row, "Task")
+        return JSONResponse(self._view.task(row), 201)
+
+    async def tags(self, request: Request) -> Response:
+        query = request.query_params
+        rows = [] if flag(query, "archived") else _named(self._state.all("tags"), query)
+        return JSONResponse([self._view.tag(t) for t in page_of(rows, query)])
+
+    async def create_tag(self, request: Request) -> Response:
+        row = new_tag(_text(await json_object(request), "name"))
+        self._add("tags", row, "Tag")
+        return JSONResponse(self._view.tag(row), 201)
+
+    def _add(self, table: str, row: Document, what: str) -> None:
+        if self._state.get(table, row["id"]) is not None:
+            raise VendorError(400, f"{what} with name '{row['name']}' already exists", 501)
+        self._state.commit([(table, row["id"], row)])
+
     # Time entries
 
     async def entries_of_user(self, request: Request) -> Response:
@@ -262,13 +323,91 @@ class _Clockify:
         project = body.get("projectId")
         if project is not None:
             project = self._found("projects", str(project), "Project")["id"]
+        task, tags = body.get("taskId"), body.get("tagIds") or []
+        if task is not None and self._found("tasks", str(task), "Task")["projectId"] != project:
+            raise VendorError(400, "Task doesn't belong to Project", 501)
+        if not isinstance(tags, list):
+            raise VendorError(400, "tagIds must be a list of ids", 501)
         return {
             "projectId": project,
             "start": instant(start),
             "end": instant(end) if end else None,
             "billable": _boolean(body, "billable") if body.get("billable") is not None else False,
             "description": _text(body, "description") if body.get("description") is not None else "",
+            "taskId": task,
+            "tagIds": [self._found("tags", str(tag), "Tag")["id"] for tag in tags],
         }
+
+    # Expenses
+
+    async def expenses(self, request: Request) -> Response:
+        query = request.query_params
+        rows = self._state.all("expenses")
+        if "user-id" in query:
+            rows = self._state.find("expenses", "user", query["user-id"])
+        rows.sort(key=lambda e: (e["date"], e["id"]), reverse=True)
+        return JSONResponse(self._view.expenses(rows, page_of(rows, query, maximum=200)))
+
+    async def expense_categories(self, request: Request) -> Response:
+        query = request.query_params
+        rows = [] if flag(query, "archived") else _named(self._state.all("expense_categories"), query)
+        page = [self._view.expense_category(c) for c in page_of(rows, query)]
+        return JSONResponse({"count": len(rows), "categories": page})
+
+    async def one_expense(self, request: Request) -> Response:
+        return JSONResponse(self._view.expense(self._found("expenses", request.path_params["expense"], "Expense")))
+
+    async def create_expense(self, request: Request) -> Response:
+        form = await _form(request)
+        row = {"id": secrets.token_hex(12), "projectId": None, "notes": "", "billable": False, **self._expense_in(form)}
+        self._state.commit([("expenses", row["id"], row)])
+        self._announce_expense("EXPENSE_CREATED", row)
+        return JSONResponse(self._view.expense(row), 201)
+
+    async def update_expense(self, request: Request) -> Response:
+        """Only what `changeFields` names is changed, whatever else the form has."""
+        row = dict(self._found("expenses", request.path_params["expense"], "Expense"))
+        form = await _form(request)
+        new = self._expense_in(form)
+        for field in form.get("changeFields", ()):
+            if field not in _CHANGED_BY:
+                raise VendorError(400, f"changeFields must be of {', '.join(_CHANGED_BY)}", 501)
+            row |= {name: new[name] for name in _CHANGED_BY[field] if name in new}
+        self._state.commit([("expenses", row["id"], row)])
+        self._announce_expense("EXPENSE_UPDATED", row)
+        return JSONResponse(self._view.expense(row))
+
+    async def delete_expense(self, request: Request) -> Response:
+        row = self._found("expenses", request.path_params["expense"], "Expense")
+        self._announce_expense("EXPENSE_DELETED", row)
+        self._state.commit([("expenses", row["id"], None)])
+        return Response(status_code=200)
+
+    def _expense_in(self, form: Mapping[str, list[str]]) -> Document:
+        """What the form says, the fields that need not be there only if they are."""
+        said = {name: values[-1] for name, values in form.items()}
+        for name, what in (
+            ("userId", "User ID"),
+            ("categoryId", "Category ID"),
+            ("amount", "Amount"),
+            ("date", "Date"),
+        ):
+            if not said.get(name):
+                raise VendorError(400, f"{what} is required", 501)
+        category = self._found("expense_categories", said["categoryId"], "Expense category")
+        row: Document = {
+            "userId": self._found("users", said["userId"], "User")["id"],
+            "categoryId": category["id"],
+            "date": parse_instant(said["date"], "date").date().isoformat(),
+            **quantity_and_total(category, _amount(said["amount"])),
+        }
+        if "projectId" in said:
+            row["projectId"] = self._found("projects", said["projectId"], "Project")["id"]
+        if "billable" in said:
+            row["billable"] = bool(flag(said, "billable"))
+        if "notes" in said:
+            row["notes"] = said["notes"]
+        return row
 
     # Approval
 
@@ -287,10 +426,9 @@ class _Clockify:
         return JSONResponse([self._view.approval_details(a) for a in page_of(rows, query, maximum=200)])
 
     async def submit(self, request: Request) -> Response:
-        """A new request for the finished entries of a week that no pending or approved request lists."""
+        """A new request for the finished entries and expenses of a week that no pending or approved request lists."""
 
-        def is_free(entry: Document) -> bool:
-            listed = self._state.find("approvals", "entry", entry["id"])
+        def is_free(listed: Sequence[Document]) -> bool:
             return not any(a["state"] in (_PENDING, _APPROVED, _REJECTED) for a in listed)
 
         return JSONResponse(
@@ -298,48 +436,60 @@ class _Clockify:
         )
 
     async def resubmit(self, request: Request) -> Response:
-        """A new request for the entries of a week whose request was rejected or withdrawn; they move to it."""
+        """A new request for what a rejected or withdrawn request of the week listed; it moves to the new one."""
 
-        def was_refused(entry: Document) -> bool:
-            listed = self._state.find("approvals", "entry", entry["id"])
+        def was_refused(listed: Sequence[Document]) -> bool:
             return bool(listed) and not any(a["state"] in (_PENDING, _APPROVED) for a in listed)
 
         return JSONResponse(
             self._view.approval(self._request_approval(request, await json_object(request), was_refused))
         )
 
-    def _request_approval(self, request: Request, body: Document, wanted: Callable[[Document], bool]) -> Document:
-        user = self._found("users", request.path_params.get("user", self._view.owner_id), "User")["id"]
+    def _request_approval(
+        self, request: Request, body: Document, wanted: Callable[[Sequence[Document]], bool]
+    ) -> Document:
+        """`wanted` says by the requests that list an entry or an expense whether the new one takes it."""
+        user = self._found("users", request.path_params.get("user", self._view.owner_id), "User")
         if body.get("period", "WEEKLY") != "WEEKLY":
             raise VendorError(400, "Approval period has to match the workspace setting", 501)
         start = parse_instant(body.get("periodStart"), "periodStart")
         end = start + dt.timedelta(days=7, seconds=-1)
+        first, last = (m.astimezone(ZoneInfo(user["timeZone"])).date().isoformat() for m in (start, end))
         entries = [
             e["id"]
-            for e in self._state.find("time_entries", "user", user)
-            if instant(start) <= e["start"] <= instant(end) and e["end"] is not None and wanted(e)
+            for e in self._state.find("time_entries", "user", user["id"])
+            if instant(start) <= e["start"] <= instant(end)
+            and e["end"] is not None
+            and wanted(self._state.find("approvals", "entry", e["id"]))
         ]
-        if not entries:
+        expenses = [
+            e["id"]
+            for e in self._state.find("expenses", "user", user["id"])
+            if first <= e["date"] <= last and wanted(self._state.find("approvals", "expense", e["id"]))
+        ]
+        if not entries and not expenses:
             raise VendorError(400, "There are no entries to submit for approval", 501)
         row = {
             "id": secrets.token_hex(12),
-            "userId": user,
+            "userId": user["id"],
             "start": instant(start),
             "end": instant(end),
             "state": _PENDING.value,
             "note": "",
             "updatedAt": instant(self._clock()),
-            "updatedBy": user,
+            "updatedBy": user["id"],
             "entryIds": entries,
+            "expenseIds": expenses,
         }
         moved: dict[str, Document] = {}
-        for entry in entries:
-            for old in self._state.find("approvals", "entry", entry):
-                kept = moved.get(old["id"], old)
-                moved[old["id"]] = kept | {"entryIds": [i for i in kept["entryIds"] if i != entry]}
+        for index, listing in (("entry", "entryIds"), ("expense", "expenseIds")):
+            for object_id in row[listing]:
+                for old in self._state.find("approvals", index, object_id):
+                    kept = moved.get(old["id"], old)
+                    moved[old["id"]] = kept | {listing: [i for i in kept[listing] if i != object_id]}
         changes: list[Change] = [("approvals", i, a) for i, a in moved.items()]
         self._state.commit([*changes, ("approvals", row["id"], row)])
-        self._announce("NEW_APPROVAL_REQUEST", self._view.approval(row), user=user)
+        self._announce("NEW_APPROVAL_REQUEST", self._view.approval(row), user=user["id"])
         return row
 
     async def decide(self, request: Request) -> Response:
@@ -406,6 +556,9 @@ class _Clockify:
         body = self._view.time_entry(row, hydrated=True)
         self._announce(event, body, user=row["userId"], project=row["projectId"])
 
+    def _announce_expense(self, event: str, row: Document) -> None:
+        self._announce(event, self._view.expense(row), user=row["userId"], project=row["projectId"])
+
     def _announce(self, event: str, body: Document, *, user: str, project: str | None = None) -> None:
         sources = {"WORKSPACE_ID": self._view.workspace_id, "USER_ID": user, "PROJECT_ID": project}
         for hook in self._state.all("webhooks"):
@@ -419,6 +572,39 @@ class _Clockify:
         if row is None:
             raise VendorError(400, f"{what} doesn't belong to Workspace", 501)
         return row
+
+
+def _named(rows: Sequence[Document], query: Mapping[str, str]) -> list[Document]:
+    """The rows of which the asked name is a part, or which have just that name if the search is strict."""
+    name = query.get("name", "").lower()
+    strict = bool(flag(query, "strict-name-search")) and "name" in query
+    found = [r for r in rows if name == r["name"].lower() or (not strict and name in r["name"].lower())]
+    return sorted(found, key=lambda r: str(r["name"]))
+
+
+async def _form(request: Request) -> dict[str, list[str]]:
+    """The fields of a multipart form, each with its values; a file counts as its content."""
+    content_type = request.headers.get("content-type", "")
+    if not content_type.startswith("multipart/form-data"):
+        raise VendorError(415, f"Content-Type '{content_type[:60]}' is not supported", 501)
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
+    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + await request.body())
+    fields: dict[str, list[str]] = defaultdict(list)
+    for part in message.iter_parts():
+        content = part.get_payload(decode=True)
+        value = content.decode("utf-8", errors="replace") if isinstance(content, bytes) else ""
+        fields[str(part.get_param("name", header="content-disposition"))].append(value)
+    return fields
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except decimal.InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or not 0 <= amount <= _LARGEST_AMOUNT:
+        raise VendorError(400, f"amount must be a number from 0 to {_LARGEST_AMOUNT}", 501)
+    return amount
 
 
 def _webhook_in(body: Document) -> Document:

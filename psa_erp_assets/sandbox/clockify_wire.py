@@ -1,22 +1,39 @@
 """How the demo company looks in Clockify's wire format.
 
-Source: the vendor's OpenAPI document (WorkspaceDtoV1, UserDtoV1, ProjectDtoImplV1, TimeEntryWithRatesDtoV1,
-ApprovalDetailsDtoV1, WebhookDtoV1). Rates are whole minor units an hour. What the document does not say and the
-live service does: values that are not set are null, and enum types are plain strings.
+Source: the vendor's OpenAPI document (WorkspaceDtoV1, UserDtoV1, ProjectDtoImplV1, TaskDtoV1, TagDtoV1,
+TimeEntryWithRatesDtoV1, ExpenseDtoV1, ExpenseHydratedDtoV1, ExpenseCategoryDtoV1, ApprovalDetailsDtoV1, WebhookDtoV1).
+Rates are whole minor units an hour. What the document does not say and the live service does: values that are not set
+are null, enum types are plain strings, and an expense's total is in hundredths: 100 that were typed are answered as
+10000.0. In a category with a unit price the quantity is typed, and the total is the quantity times `priceInCents`.
 
 A project's closing date has no field of its own in Clockify: the company writes it into the project's note, as
 `closed_on=2026-10-14`, when it archives the project.
 """
 
 import datetime as dt
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from psa_erp_assets.domain.money import multiply
 from psa_erp_assets.sandbox.company_model import DemoCompany, DemoProject, RequestState
 from psa_erp_assets.sandbox.state import Document, SandboxState, Tables
 from psa_erp_assets.sandbox.wire import instant, iso_duration
 
 WORKSPACE_NAME = "Northgate Advisory"
+CURRENCY = "USD"
+"""The workspace's currency: what expenses are recorded in."""
+
+CATEGORIES: Mapping[str, tuple[str, int] | None] = {
+    "Travel": None,
+    "Lodging": None,
+    "Meals": None,
+    "Software": None,
+    "Mileage": ("mile", 67),
+}
+"""The categories of expenses; those with a unit price with their unit, and its price in hundredths."""
 
 
 def initial_tables(company: DemoCompany) -> Tables:
@@ -25,6 +42,8 @@ def initial_tables(company: DemoCompany) -> Tables:
     for contract in company.contracts:
         currency_of.setdefault(contract.customer, contract.currency)
     user_of = {p.email: p.psa_id for p in company.people}
+    categories = [*CATEGORIES, *(e.category for e in company.expenses if e.category not in CATEGORIES)]
+    category_of = {c["id"]: c for c in (_category(name) for name in categories)}
     owner = _user(company.owner_id, "Operations", "operations@northgate.example", "America/New_York")
     users = [_user(p.psa_id, f"{p.first_name} {p.last_name}", p.email, p.time_zone) for p in company.people if p.psa_id]
     return {
@@ -44,8 +63,29 @@ def initial_tables(company: DemoCompany) -> Tables:
                 "end": instant(e.end) if e.end else None,
                 "billable": e.billable,
                 "description": e.description,
+                "taskId": named_id("task", e.project_id, e.task) if e.project_id and e.task else None,
+                "tagIds": [named_id("tag", tag) for tag in e.tags],
             }
             for e in company.entries
+        },
+        "tasks": {
+            task["id"]: task
+            for task in (new_task(e.project_id, e.task) for e in company.entries if e.project_id and e.task)
+        },
+        "tags": {tag["id"]: tag for tag in (new_tag(name) for e in company.entries for name in e.tags)},
+        "expense_categories": category_of,
+        "expenses": {
+            e.id: {
+                "id": e.id,
+                "userId": e.user_id,
+                "projectId": e.project_id,
+                "categoryId": named_id("category", e.category),
+                "date": e.date.isoformat(),
+                "notes": e.notes,
+                "billable": e.billable,
+                **quantity_and_total(category_of[named_id("category", e.category)], e.amount),
+            }
+            for e in company.expenses
         },
         "approvals": {
             a.id: {
@@ -58,10 +98,43 @@ def initial_tables(company: DemoCompany) -> Tables:
                 "updatedAt": instant(a.updated_at),
                 "updatedBy": a.updated_by,
                 "entryIds": list(a.entry_ids),
+                "expenseIds": list(a.expense_ids),
             }
             for a in company.approvals
         },
         "webhooks": {},
+    }
+
+
+def named_id(kind: str, *names: str) -> str:
+    """The id of what the company names and does not number, always the same for the same names."""
+    return hashlib.blake2b("/".join((kind, *names)).encode(), digest_size=12).hexdigest()
+
+
+def new_tag(name: str) -> Document:
+    """A tag of the workspace."""
+    return {"id": named_id("tag", name), "name": name}
+
+
+def new_task(project_id: str, name: str) -> Document:
+    """A task of a project."""
+    return {"id": named_id("task", project_id, name), "name": name, "projectId": project_id}
+
+
+def quantity_and_total(category: Document, amount: Decimal) -> Document:
+    """What Clockify makes of the amount that was typed; the total in hundredths, as texts, which lose nothing."""
+    total = multiply(amount, Decimal(category["priceInCents"] if category["hasUnitPrice"] else 100))
+    return {"quantity": str(amount if category["hasUnitPrice"] else total), "total": str(total)}
+
+
+def _category(name: str) -> Document:
+    unit, cents = CATEGORIES.get(name) or ("", 0)
+    return {
+        "id": named_id("category", name),
+        "name": name,
+        "hasUnitPrice": bool(unit),
+        "unit": unit,
+        "priceInCents": cents,
     }
 
 
@@ -109,7 +182,7 @@ class ClockifyView:
         return {
             "id": self.workspace_id,
             "name": WORKSPACE_NAME,
-            "hourlyRate": {"amount": 0, "currency": "USD"},
+            "hourlyRate": {"amount": 0, "currency": CURRENCY},
             "costRate": None,
             "memberships": [self._membership(self.owner_id, self.workspace_id, "WORKSPACE", None)],
             "workspaceSettings": {
@@ -120,6 +193,7 @@ class ClockifyView:
             },
             "imageUrl": "",
             "featureSubscriptionType": "PRO_2021",
+            "currencies": [{"id": self.workspace_id[::-1], "code": CURRENCY, "isDefault": True}],
         }
 
     def client(self, row: Document) -> Document:
@@ -197,15 +271,36 @@ class ClockifyView:
             "public": row["public"],
         }
 
+    def task(self, row: Document) -> Document:
+        """TaskDtoV1."""
+        return {
+            "id": row["id"],
+            "name": row["name"],
+            "projectId": row["projectId"],
+            "assigneeIds": [],
+            "userGroupIds": [],
+            "estimate": "PT0S",
+            "budgetEstimate": 0,
+            "billable": True,
+            "hourlyRate": None,
+            "costRate": None,
+            "status": "ACTIVE",
+            "duration": "PT0S",
+        }
+
+    def tag(self, row: Document) -> Document:
+        """TagDtoV1."""
+        return {"id": row["id"], "name": row["name"], "workspaceId": self.workspace_id, "archived": False}
+
     def time_entry(self, row: Document, *, hydrated: bool = False) -> Document:
-        """TimeEntryWithRatesDtoV1; hydrated, with the project and the user themselves besides their ids."""
+        """TimeEntryWithRatesDtoV1; hydrated, with project, task, tags and user themselves besides their ids."""
         answer = {
             "id": row["id"],
             "description": row["description"],
-            "tagIds": [],
+            "tagIds": row["tagIds"],
             "userId": row["userId"],
             "billable": row["billable"],
-            "taskId": None,
+            "taskId": row["taskId"],
             "projectId": row["projectId"],
             "workspaceId": self.workspace_id,
             "timeInterval": _interval(row),
@@ -221,8 +316,8 @@ class ClockifyView:
             user = self._state.get("users", row["userId"])
             answer |= {
                 "project": self._project_info(project),
-                "task": None,
-                "tags": [],
+                "task": self._task_info(row),
+                "tags": self._tags(row),
                 "user": {"id": row["userId"], "name": user["name"] if user else "", "status": "ACTIVE"},
             }
         return answer
@@ -255,8 +350,9 @@ class ClockifyView:
         }
 
     def approval_details(self, row: Document) -> Document:
-        """ApprovalDetailsDtoV1: the request, the entries that it lists and still exist, and their totals."""
+        """ApprovalDetailsDtoV1: the request, the entries and expenses that it lists and still exist, and totals."""
         entries = [e for e in (self._state.get("time_entries", i) for i in row["entryIds"]) if e is not None]
+        expenses = [e for e in (self._state.get("expenses", i) for i in row["expenseIds"]) if e is not None]
         tracked = sum(_seconds(e) for e in entries)
         billable = [e for e in entries if e["billable"]]
         rates = [(self._entry_rate(e) or {"amount": 0})["amount"] for e in billable]
@@ -264,7 +360,7 @@ class ClockifyView:
         return {
             "approvalRequest": self.approval(row),
             "entries": [self._entry_info(e, row["id"]) for e in entries],
-            "expenses": [],
+            "expenses": [self._expense_info(e, row) for e in expenses],
             "trackedTime": iso_duration(tracked),
             "breakTime": "PT0S",
             "billableTime": iso_duration(sum(_seconds(e) for e in billable)),
@@ -273,12 +369,77 @@ class ClockifyView:
             # The vendor's schema says double; the amounts that count are the entries' own rates.
             "billableAmount": float(round(amount)),
             "costAmount": 0.0,
-            "expenseTotal": 0.0,
+            "expenseTotal": float(sum((Decimal(e["total"]) for e in expenses), Decimal(0))),
         }
 
-    def is_approved(self, entry_id: str) -> bool:
-        """Whether an approved request lists the entry."""
-        return any(a["state"] == RequestState.APPROVED for a in self._state.find("approvals", "entry", entry_id))
+    def is_approved(self, object_id: str, kind: str = "entry") -> bool:
+        """Whether an approved request lists the entry, or ("expense") the expense."""
+        return any(a["state"] == RequestState.APPROVED for a in self._state.find("approvals", kind, object_id))
+
+    def expense(self, row: Document) -> Document:
+        """ExpenseDtoV1, with the ids of project and category."""
+        return {**self._expense(row), "projectId": row["projectId"], "categoryId": row["categoryId"], "taskId": None}
+
+    def expense_hydrated(self, row: Document) -> Document:
+        """ExpenseHydratedDtoV1, with project and category themselves."""
+        return {
+            **self._expense(row),
+            "project": self._project_info(self._state.get("projects", row["projectId"] or "")),
+            "category": self.expense_category(self._state.get("expense_categories", row["categoryId"])),
+            "task": None,
+            "fileName": None,
+        }
+
+    def expenses(self, rows: Sequence[Document], page: Sequence[Document]) -> Document:
+        """ExpensesAndTotalsDtoV1: a page of the rows, and the totals of the page's days and weeks."""
+        daily: dict[dt.date, Decimal] = defaultdict(Decimal)
+        weekly: dict[dt.date, Decimal] = defaultdict(Decimal)
+        for row in page:
+            day = dt.date.fromisoformat(row["date"])
+            daily[day] += Decimal(row["total"])
+            weekly[day - dt.timedelta(days=day.weekday())] += Decimal(row["total"])
+        return {
+            "expenses": {"expenses": [self.expense_hydrated(e) for e in page], "count": len(rows)},
+            "dailyTotals": [
+                {"date": d.isoformat(), "dateAsInstant": f"{d}T00:00:00Z", "total": float(t)} for d, t in daily.items()
+            ],
+            "weeklyTotals": [{"date": d.isoformat(), "total": float(t)} for d, t in weekly.items()],
+        }
+
+    def expense_category(self, row: Document | None) -> Document | None:
+        """ExpenseCategoryDtoV1."""
+        return None if row is None else {**row, "workspaceId": self.workspace_id, "archived": False}
+
+    def _expense(self, row: Document) -> Document:
+        return {
+            "id": row["id"],
+            "workspaceId": self.workspace_id,
+            "userId": row["userId"],
+            "date": row["date"],
+            "notes": row["notes"],
+            "billable": row["billable"],
+            # The vendor's schema says double.
+            "quantity": float(row["quantity"]),
+            "total": float(row["total"]),
+            "fileId": "",
+            "locked": self.is_approved(row["id"], "expense"),
+        }
+
+    def _expense_info(self, row: Document, approval: Document) -> Document:
+        known = {RequestState.PENDING: "PENDING", RequestState.APPROVED: "APPROVED"}
+        return {
+            **self.expense_hydrated(row),
+            "currency": CURRENCY,
+            "approvalRequestId": approval["id"],
+            "approvalStatus": known.get(RequestState(approval["state"]), "UNSUBMITTED"),
+        }
+
+    def _task_info(self, row: Document) -> Document | None:
+        task = self._state.get("tasks", row["taskId"] or "")
+        return None if task is None else {"id": task["id"], "name": task["name"]}
+
+    def _tags(self, row: Document) -> list[Document]:
+        return [self.tag(tag) for tag in (self._state.get("tags", i) for i in row["tagIds"]) if tag is not None]
 
     def _entry_info(self, row: Document, approval_id: str) -> Document:
         project = self._state.get("projects", row["projectId"] or "")
@@ -289,8 +450,8 @@ class ClockifyView:
             "description": row["description"],
             "isLocked": self.is_approved(row["id"]),
             "project": self._project_info(project),
-            "task": None,
-            "tags": [],
+            "task": self._task_info(row),
+            "tags": self._tags(row),
             "timeInterval": _interval(row),
             "hourlyRate": self._entry_rate(row),
             "costRate": None,

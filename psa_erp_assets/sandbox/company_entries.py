@@ -9,7 +9,7 @@ import itertools
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from psa_erp_assets.domain.calendar import ServiceMonth, service_date
@@ -23,6 +23,7 @@ from psa_erp_assets.sandbox.company_model import (
     Edit,
     RequestState,
 )
+from psa_erp_assets.sandbox.company_terms import DISPUTED_CONTRACT, MOVED_CONTRACT, MOVED_TO, RATE_CARD_CONTRACT
 
 _TASKS = (
     "Workshop with the finance team", "Data model review", "Interface tests", "Cut-over rehearsal", "Stand-up and plan",
@@ -31,6 +32,10 @@ _TASKS = (
 )  # fmt: skip
 _DAY_OFF, _NOT_BILLABLE, _SECOND_ENTRY = 0.08, 0.05, 0.62
 _AFTER_APPROVAL, _TWICE = 8, 4
+_OVERTIME, _TRAVEL, _TRAINING = 0.15, 0.1, 0.12
+
+WHOLE_DAY = 480
+"""Minutes of the one entry of a whole day."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +106,55 @@ def build_work(
         approvals=tuple(approvals),
         edits=edits,
         deletions=deletions,
+    )
+
+
+def as_agreed(seed: int, months: Sequence[ServiceMonth], master: MasterData, work: Work) -> Work:
+    """The work as the contracts ask for it to be recorded: with types and tasks, and on the project of the seller.
+
+    One day of the first month is recorded as eight hours in one entry, of which the customer will dispute a part.
+    """
+    rng = random.Random(f"{seed}/work types")  # noqa: S311  # a demo that can be repeated, not a secret
+    zone_of = {str(p.psa_id): p.time_zone for p in master.people}
+    by_card = {p.psa_id for p in master.projects if p.contract == RATE_CARD_CONTRACT}
+    old, new = ([p.psa_id for p in master.projects if p.contract == code] for code in (MOVED_CONTRACT, MOVED_TO))
+    moved = dict(zip(old, new, strict=True))
+    whole_day = _whole_day(months[0], master, work)
+
+    def agreed(entry: DemoTimeEntry) -> DemoTimeEntry:
+        if entry.id == whole_day:
+            return replace(entry, end=entry.start + dt.timedelta(minutes=WHOLE_DAY))
+        if entry.project_id in by_card:
+            draw = rng.random()
+            tags = ("Overtime",) if draw < _OVERTIME else ("Travel",) if draw < _OVERTIME + _TRAVEL else ()
+            return replace(entry, tags=tags, task="Training" if rng.random() < _TRAINING else None)
+        if entry.project_id in moved and service_date(entry.start, zone_of[entry.user_id]) >= months[-1].first_day:
+            return replace(entry, project_id=moved[entry.project_id])
+        return entry
+
+    return replace(work, entries=tuple(agreed(e) for e in work.entries))
+
+
+def _whole_day(month: ServiceMonth, master: MasterData, work: Work) -> str | None:
+    """The first approved entry of the disputed contract that is its author's only one of that day."""
+    zone_of = {str(p.psa_id): p.time_zone for p in master.people}
+    projects = {p.psa_id for p in master.projects if p.contract == DISPUTED_CONTRACT}
+    approved = {i for a in work.approvals if a.state is RequestState.APPROVED for i in a.entry_ids}
+    later = {*work.deletions, *(edit.entry_id for edit in work.edits)}
+    of_day: dict[tuple[str, dt.date], list[DemoTimeEntry]] = defaultdict(list)
+    for entry in work.entries:
+        of_day[entry.user_id, service_date(entry.start, zone_of[entry.user_id])].append(entry)
+    return next(
+        (
+            entry.id
+            for (_, day), [entry, *others] in of_day.items()
+            if not others
+            and entry.project_id in projects
+            and ServiceMonth.of(day) == month
+            and entry.billable
+            and entry.id in approved - later
+        ),
+        None,
     )
 
 

@@ -1,7 +1,7 @@
 """What the demo company consists of: frozen records that the sandboxes and the ERP's seed are filled from.
 
 What belongs here: the shape of the company and the ERP's seed document. What does not: how it is generated
-(`company_master`, `company_entries`), and how a vendor shows it (`clockify`, `hubspot`, `bamboohr`).
+(`company_master`, `company_entries`), and how a vendor shows it (`clockify`, `hubspot`, `bamboohr`, `kantata`).
 """
 
 import datetime as dt
@@ -70,7 +70,10 @@ class DemoCustomer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoContract:
-    """A deal in the CRM. `signed` is false for one that is still negotiated."""
+    """A deal in the CRM. `signed` is false for one that is still negotiated.
+
+    `billing_terms` is the JSON text of its terms; `amends` is the code of the contract that an amendment changes.
+    """
 
     code: str
     name: str
@@ -82,6 +85,8 @@ class DemoContract:
     end: dt.date | None
     signed: bool
     crm_id: str
+    billing_terms: str | None = None
+    amends: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +139,10 @@ class DemoPerson:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoTimeEntry:
-    """A piece of work as the PSA holds it; instants in UTC, `end` None while the timer runs."""
+    """A piece of work as the PSA holds it; instants in UTC, `end` None while the timer runs.
+
+    `task` is the name of a task of the project, `tags` are names of tags of the workspace.
+    """
 
     id: str
     user_id: str
@@ -143,11 +151,32 @@ class DemoTimeEntry:
     end: dt.datetime | None
     billable: bool
     description: str
+    task: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoExpense:
+    """What somebody spent, as the PSA holds it.
+
+    `category` is the name of one of `clockify_wire.CATEGORIES`, or of another without a unit price. `amount` is what
+    was typed: units of the workspace's currency, US dollars, or the quantity in a category that has a unit price.
+    `notes` may begin with what the receipt says: "Receipt CHF 412.50; hotel".
+    """
+
+    id: str
+    user_id: str
+    project_id: str | None
+    date: dt.date
+    category: str
+    amount: Decimal
+    billable: bool
+    notes: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoApproval:
-    """A person's request to have a week approved, and the entries that it lists."""
+    """A person's request to have a week approved, and the entries and expenses that it lists."""
 
     id: str
     user_id: str
@@ -157,6 +186,7 @@ class DemoApproval:
     updated_at: dt.datetime
     updated_by: str
     entry_ids: tuple[str, ...]
+    expense_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +216,24 @@ class DemoTax:
     active: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoMilestone:
+    """A milestone of a contract's component, with its fee, in the second PSA.
+
+    `due` is the day of acceptance for one that is completed, else the planned one; `state` is in the words of that PSA:
+    not started, started, needs info or completed.
+    """
+
+    contract: str
+    component: str
+    title: str
+    due: dt.date
+    amount: Decimal
+    currency: str
+    psa_id: str
+    state: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class DemoCompany:
     """The whole group at the start of the demo.
@@ -210,6 +258,8 @@ class DemoCompany:
     edits_after_approval: tuple[Edit, ...] = field(repr=False)
     deletions_after_approval: tuple[str, ...] = field(repr=False)
     dirt: Mapping[Dirt, tuple[str, ...]] = field(repr=False)
+    milestones: tuple[DemoMilestone, ...] = field(default=(), repr=False)
+    expenses: tuple[DemoExpense, ...] = field(default=(), repr=False)
 
     @cached_property
     def project_by_psa_id(self) -> Mapping[str, DemoProject]:

@@ -6,7 +6,8 @@ As there, an association comes once under each of its labels, so one company is 
 has at most 100 objects a page.
 
 Custom properties of the company's portal: `customer_code` and `psa_client_id` on companies; `contract_code`,
-`contract_kind`, `legal_entity`, `contract_start`, `contract_end` and `psa_project_ids` on deals.
+`contract_kind`, `legal_entity`, `contract_start`, `contract_end`, `psa_project_ids`, `billing_terms` and
+`amends_contract` on deals.
 """
 
 import datetime as dt
@@ -90,6 +91,8 @@ def _deal_properties(contract: DemoContract, projects: Sequence[str]) -> Documen
         "contract_start": contract.start.isoformat(),
         "contract_end": contract.end.isoformat() if contract.end else None,
         "psa_project_ids": ";".join(projects),
+        "billing_terms": contract.billing_terms,
+        "amends_contract": contract.amends,
     }
 
 

@@ -3,8 +3,9 @@
     python -m psa_erp_assets.sandbox.serve --port 8090 --home data/demo/sandbox
 
 As a process it keeps its state in the home folder, takes the keys of PSA_SANDBOX_CLOCKIFY_KEY,
-PSA_SANDBOX_HUBSPOT_KEY, PSA_SANDBOX_BAMBOOHR_KEY and PSA_SANDBOX_CONTROL_KEY, for the rest those in the home's
-`secrets.json`, and writes fresh ones there for what is still missing. `sandbox.json` says where it listens.
+PSA_SANDBOX_HUBSPOT_KEY, PSA_SANDBOX_BAMBOOHR_KEY, PSA_SANDBOX_KANTATA_KEY and PSA_SANDBOX_CONTROL_KEY, for the rest
+those in the home's `secrets.json`, and writes fresh ones there for what is still missing. `sandbox.json` says where it
+listens.
 """
 
 import argparse
@@ -71,6 +72,11 @@ class SandboxServer:
     def bamboohr_url(self) -> str:
         """HR's base URL."""
         return f"{self.base_url}/bamboohr"
+
+    @property
+    def kantata_url(self) -> str:
+        """The second PSA's base URL."""
+        return f"{self.base_url}/kantata/api/v1"
 
     def start(self) -> None:
         """Returns when requests are answered. Raises RuntimeError if that does not happen."""

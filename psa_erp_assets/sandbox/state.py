@@ -21,7 +21,13 @@ JOURNAL = "journal.jsonl"
 # Table, name of the index, the keys under which a document is found.
 _INDEXES: Mapping[str, Mapping[str, Callable[[Document], Iterable[str]]]] = {
     "time_entries": {"user": lambda d: [d["userId"]], "project": lambda d: [d["projectId"]] if d["projectId"] else []},
-    "approvals": {"entry": lambda d: d["entryIds"], "user": lambda d: [d["userId"]]},
+    "expenses": {"user": lambda d: [d["userId"]]},
+    "tasks": {"project": lambda d: [d["projectId"]]},
+    "approvals": {
+        "entry": lambda d: d["entryIds"],
+        "expense": lambda d: d["expenseIds"],
+        "user": lambda d: [d["userId"]],
+    },
     "deals": {"company": lambda d: d["companies"]},
     "compensation": {"employee": lambda d: [d["employeeId"]]},
 }

@@ -1,4 +1,4 @@
-"""What the three sandboxes share on the wire: instants, durations, pages, request bodies, the vendor's own errors."""
+"""What the sandboxes share on the wire: instants, durations, pages, request bodies, the vendor's own errors."""
 
 import contextlib
 import datetime as dt
@@ -55,7 +55,7 @@ def utc_now() -> dt.datetime:
 
 
 def instant(moment: dt.datetime) -> str:
-    """As Clockify and BambooHR write it: whole seconds, Z."""
+    """As Clockify, BambooHR and Kantata write it: whole seconds, Z."""
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -102,6 +102,8 @@ def running_world(environ: Mapping[str, str], report: Report, *, kind: Kind = Ki
             "bamboohr": given[connections.hr.api_key],
             "control": given[CONTROL_KEY],
         }
+        if connections.milestones is not None:
+            keys["kantata"] = given[connections.milestones.token]
         state = settings.home / "sandbox"
         port = ports[connections.psa.base_url]
         sandbox = stack.enter_context(running_sandbox(company, state, keys=keys, port=port))
@@ -123,6 +125,7 @@ def subscribe(world: World, environ: Mapping[str, str]) -> Settings:
 def people_of(settings: Settings) -> Iterator[tuple[DemoCompany, Actors]]:
     """The demo company and its people, at sandboxes that run already."""
     company, connections = build_company(), settings.connections
+    fees = connections.milestones
     people = Actors(
         company,
         clockify_url=connections.psa.base_url,
@@ -131,6 +134,8 @@ def people_of(settings: Settings) -> Iterator[tuple[DemoCompany, Actors]]:
         hubspot_key=settings.secret(connections.crm.token),
         bamboohr_url=connections.hr.base_url,
         bamboohr_key=settings.secret(connections.hr.api_key),
+        kantata_url=fees.base_url if fees is not None else "",
+        kantata_key=settings.secret(fees.token) if fees is not None else "",
     )
     try:
         yield company, people
@@ -175,7 +180,9 @@ def mark_as_demo(settings: Settings) -> None:
 def ensure_secrets(settings: Settings) -> dict[str, str]:
     """Every secret that the world needs: those that are set, and new ones, kept in the home, for the rest."""
     connections = settings.connections
+    fees = connections.milestones
     wanted = (
+        *([fees.token] if fees is not None else []),
         connections.psa.api_key,
         connections.crm.token,
         connections.hr.api_key,

@@ -4,6 +4,7 @@ All network reads come first and the one transaction after them, so that no tran
 read that fails leaves everything as it was.
 """
 
+import contextlib
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,15 +13,26 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from psa_erp_assets.adapters.connectors.clockify.canonical import latest_approval, time_entry_payload, tombstone
+from psa_erp_assets.adapters.connectors.clockify.canonical import (
+    category_names,
+    expense_payload,
+    latest_approval,
+    latest_expense_approval,
+    time_entry_payload,
+    tombstone,
+    workspace_currency,
+)
 from psa_erp_assets.adapters.connectors.clockify.client import ClockifyClient
 from psa_erp_assets.adapters.connectors.clockify.hints import Hint
 from psa_erp_assets.adapters.store import cursors, inbox
-from psa_erp_assets.services import canonical
-from psa_erp_assets.services.canonical import CLOCKIFY, TIME_ENTRY, Received
+from psa_erp_assets.domain.malformed import MalformedRecordError
+from psa_erp_assets.services import canonical, revisions
+from psa_erp_assets.services.revisions import CLOCKIFY, EXPENSE, TIME_ENTRY, Received
 from psa_erp_assets.services.scope import Scope
 
 _SWEEP = "approval_requests"
+
+_Body = Mapping[str, Any] | None
 
 
 def sweep(
@@ -49,12 +61,21 @@ def sweep(
     ]
     seen = {r.entry_id for r in read}
     read += [r for r in _listed_in(requests) if r.entry_id not in seen]
+    spent = {expense["id"]: expense for expense in (*_expenses_in(requests), *psa.expenses())}
+    expenses: dict[str, _Body] = dict(spent)
     if find_deleted:
         read += _missing(engine, psa, scope.tenant, {r.entry_id for r in read})
+        expenses |= _missing_expenses(engine, psa, scope.tenant, spent)
+    names = _Names.of(psa) if expenses else None
     arrived_by = "key_sweep" if find_deleted else "sweep"
+    complete = approvals_since is None
     with engine.begin() as connection:
-        payloads = _payloads(connection, scope.tenant, read, requests, zones, complete=approvals_since is None)
-        received = _receive(connection, scope, payloads, arrived_by, now)
+        payloads = _payloads(connection, scope.tenant, read, requests, zones, complete=complete)
+        received = _receive(connection, scope, revisions.TIME_ENTRIES, payloads, arrived_by=arrived_by, now=now)
+        bodies = _expense_payloads(
+            connection, scope.tenant, expenses, requests, zones=zones, names=names, complete=complete
+        )
+        received += _receive(connection, scope, revisions.EXPENSES, bodies, arrived_by=arrived_by, now=now)
         cursors.put(connection, tenant=scope.tenant, source=CLOCKIFY, name=_SWEEP, value=now.isoformat(), now=now)
     return received
 
@@ -77,10 +98,17 @@ def fetch_hinted(
     entries = [(entry_id, psa.time_entry(entry_id)) for entry_id in sorted(wanted[TIME_ENTRY])]
     read = [_Read(i, entry["userId"] if entry else None, entry) for i, entry in entries]
     read += [r for r in _listed_in(requests) if r.entry_id not in wanted[TIME_ENTRY]]
+    expenses: dict[str, _Body] = {expense["id"]: expense for expense in _expenses_in(requests)}
+    expenses |= {expense_id: psa.expense(expense_id) for expense_id in sorted(wanted[EXPENSE])}
+    names = _Names.of(psa) if expenses else None
     with engine.begin() as connection:
         zones = canonical.time_zones(connection, scope.tenant)
         payloads = _payloads(connection, scope.tenant, read, requests, zones, complete=False)
-        return _receive(connection, scope, payloads, "webhook", now)
+        received = _receive(connection, scope, revisions.TIME_ENTRIES, payloads, arrived_by="webhook", now=now)
+        bodies = _expense_payloads(
+            connection, scope.tenant, expenses, requests, zones=zones, names=names, complete=False
+        )
+        return received + _receive(connection, scope, revisions.EXPENSES, bodies, arrived_by="webhook", now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +147,76 @@ def _payloads(
                 entry_id=one.entry_id,
                 user_id=one.user_id,
                 time_zone=zones.get(one.user_id) or one.zone,
-                approval=_approval(by_entry.get(one.entry_id, ()), before, complete=complete),
+                approval=_latest(latest_approval(by_entry.get(one.entry_id, ())), before, complete=complete),
             )
         elif before is not None:
             payloads[one.entry_id] = tombstone(before)
     return payloads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Names:
+    """What an expense itself only refers to: the names of categories, and the currency of the workspace."""
+
+    categories: Mapping[str, str]
+    currency: str
+
+    @classmethod
+    def of(cls, psa: ClockifyClient) -> "_Names":
+        """Read them. What cannot be understood is left out; the expenses that need it become exception items."""
+        categories, currency = psa.expense_categories(), ""
+        with contextlib.suppress(MalformedRecordError):
+            currency = workspace_currency(psa.workspace())
+        named: dict[str, str] = {}
+        for category in categories:
+            with contextlib.suppress(MalformedRecordError):
+                named |= category_names([category])
+        return cls(categories=named, currency=currency)
+
+
+def _expense_payloads(
+    connection: Connection,
+    tenant: str,
+    read: Mapping[str, _Body],
+    requests: Sequence[Mapping[str, Any]],
+    *,
+    zones: Mapping[str, str | None],
+    names: _Names | None,
+    complete: bool,
+) -> dict[str, dict[str, Any]]:
+    """Payloads of expenses as just read, None where the source has none of this id; approvals as for time entries."""
+    if names is None:
+        return {}
+    known = inbox.latest(connection, tenant=tenant, source=CLOCKIFY, object_type=EXPENSE, object_ids=list(read))
+    of_owner = {r["approvalRequest"]["owner"]["userId"]: r["approvalRequest"]["owner"] for r in requests}
+    payloads = {}
+    for expense_id, expense in read.items():
+        before = known.get(expense_id)
+        if expense is not None:
+            mine = [r for r in requests if any(e["id"] == expense_id for e in r.get("expenses") or ())]
+            owner = of_owner.get(expense["userId"], {})
+            payloads[expense_id] = expense_payload(
+                expense,
+                time_zone=zones.get(expense["userId"]) or owner.get("timeZone"),
+                currency=names.currency,
+                categories=names.categories,
+                approval=_latest(latest_expense_approval(mine, expense_id), before, complete=complete),
+            )
+        elif before is not None:
+            payloads[expense_id] = tombstone(before)
+    return payloads
+
+
+def _expenses_in(requests: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The expenses of approval requests."""
+    return [expense for request in requests for expense in request.get("expenses") or ()]
+
+
+def _missing_expenses(engine: Engine, psa: ClockifyClient, tenant: str, seen: Collection[str]) -> dict[str, _Body]:
+    """Expenses that were once seen and are not among those just seen, fetched one by one."""
+    with engine.connect() as connection:
+        known = inbox.latest(connection, tenant=tenant, source=CLOCKIFY, object_type=EXPENSE)
+    return {i: psa.expense(i) for i, payload in known.items() if i not in seen and not payload["deleted"]}
 
 
 def _listed_in(requests: Iterable[Mapping[str, Any]]) -> list[_Read]:
@@ -150,10 +243,17 @@ def _zone(user: Mapping[str, Any]) -> str | None:
 
 
 def _receive(
-    connection: Connection, scope: Scope, payloads: Mapping[str, Mapping[str, Any]], arrived_by: str, now: dt.datetime
+    connection: Connection,
+    scope: Scope,
+    kind: revisions.Kind[Any],
+    payloads: Mapping[str, Mapping[str, Any]],
+    *,
+    arrived_by: str,
+    now: dt.datetime,
 ) -> Received:
-    return canonical.receive_time_entries(
+    return revisions.receive(
         connection,
+        kind,
         scope=scope,
         payloads=[inbox.Payload(object_id=i, body=body) for i, body in payloads.items()],
         arrived_by=arrived_by,
@@ -175,10 +275,9 @@ def _by_entry(requests: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[s
     return by_entry
 
 
-def _approval(
-    requests: Sequence[Mapping[str, Any]], known: Mapping[str, Any] | None, *, complete: bool
+def _latest(
+    read: Mapping[str, Any] | None, known: Mapping[str, Any] | None, *, complete: bool
 ) -> Mapping[str, Any] | None:
-    """The latest approval of an entry: of those just read and, where not all were read, of the one kept before."""
-    read = latest_approval(requests)
+    """The latest approval: of those just read and, where not all were read, of the one kept before."""
     kept = known["approval"] if known and not complete else None
     return max((a for a in (read, kept) if a), key=lambda a: (a["updated_at"], a["request_id"]), default=None)

@@ -13,19 +13,25 @@ import pandas as pd
 from sqlalchemy import RowMapping
 
 from psa_erp_assets.adapters.store import lake_rows, time_entries
-from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.contracts import lake_tables
 from psa_erp_assets.contracts.lake_tables import LakeTable
-from psa_erp_assets.domain.decide import Decision, Outcome, decide
+from psa_erp_assets.domain.decision import Decision, Outcome
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.faults import FAULTS
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.records import TimeEntry
 from psa_erp_assets.services import canonical
+from psa_erp_assets.services.deciding import decide_partition
 from psa_erp_assets.services.read_back import erp_company
 from psa_erp_assets.services.reconciliation import Reconciliation
 from psa_erp_assets.services.runtime import Runtime
 
+_ENTRIES = (
+    (lake_tables.ERP_COST_ENTRIES, EffectType.COST_TRANSACTION),
+    (lake_tables.ERP_INTERCOMPANY_CHARGES, EffectType.INTERCOMPANY_CHARGE),
+    (lake_tables.ERP_REVENUE_ENTRIES, EffectType.REVENUE_ENTRY),
+)
 _RETIRED_CODE = "No step is known for this code: it was written by another version of the sync."
 
 
@@ -38,13 +44,12 @@ def approved_time(runtime: Runtime, partition: Partition) -> pd.DataFrame:
     """Approved entries of a partition, with what is decided about each from the current master data."""
     tenant = runtime.settings.tenant
     with runtime.engine.connect() as connection:
-        entries = time_entries.in_partition(connection, tenant, partition)
-        master = canonical.load_master(connection, tenant)
+        decided = decide_partition(connection, runtime.scope, partition)
         recorded_at = lake_rows.recorded_at(connection, tenant, partition)
-    rows = []
-    for entry in entries:
-        decision = decide(entry, master, runtime.scope.rules)
-        if decision.outcome is Outcome.NONE:
+    master, rows = decided.master, []
+    for decision in decided.decisions:
+        entry = decided.items.get(decision.object_id)
+        if not isinstance(entry, TimeEntry) or decision.outcome is Outcome.NONE:
             continue
         employee, project = master.employee(entry.psa_user_id), master.project(entry.psa_project_id)
         contract = master.contract(decision.route.contract_id)
@@ -79,11 +84,14 @@ def read_back(runtime: Runtime, partition: Partition) -> list[tuple[LakeTable, p
     keys = {"legal_entity": partition[0], "service_month": partition[1]}
     with runtime.engine.connect() as connection:
         lines = lake_rows.billing_lines(connection, tenant, company, partition)
-        entries = lake_rows.cost_entries(connection, tenant, company, partition)
+        entries = [
+            (table, lake_rows.journal_entries(connection, tenant, company, partition, effect_type))
+            for table, effect_type in _ENTRIES
+        ]
         invoices = lake_rows.invoices(connection, tenant)
     return [
         (lake_tables.ERP_BILLING_LINES, _frame(lines, lake_tables.ERP_BILLING_LINES), keys),
-        (lake_tables.ERP_COST_ENTRIES, _frame(entries, lake_tables.ERP_COST_ENTRIES), keys),
+        *((table, _frame(rows, table), keys) for table, rows in entries),
         (lake_tables.ERP_INVOICES, _frame(invoices, lake_tables.ERP_INVOICES), None),
     ]
 
@@ -93,7 +101,7 @@ def reconciliation(runtime: Runtime, found: Reconciliation) -> pd.DataFrame:
     tenant = runtime.settings.tenant
     with runtime.engine.connect() as connection:
         users = {e.id: e.psa_user_id for e in time_entries.in_partition(connection, tenant, found.partition)}
-        master = canonical.load_master(connection, tenant)
+        master = canonical.load_master(connection, runtime.scope)
     rows = []
     for row in found.rows:
         employee = master.employee(users.get(row.object_id, ""))

@@ -102,7 +102,7 @@ def inbox_page(connection: Connection, tenant: str, *, page: int = 1, pending: b
         payloads=tuple(PayloadRow(**row) for row in payloads),
         payloads_total=total,
         page=page,
-        pages=_pages(total),
+        pages=pages_of(total),
     )
 
 
@@ -115,13 +115,13 @@ def postings_page(connection: Connection, tenant: str, wanted: PostingFilter, *,
         postings=tuple(PostingRow(**row) for row in rows),
         total=total,
         page=page,
-        pages=_pages(total),
+        pages=pages_of(total),
         states=tuple(sorted({row["state"] for row in facets})),
         legal_entities=tuple(sorted({row["legal_entity"] for row in facets})),
         service_months=tuple(sorted({row["service_month"] for row in facets})),
     )
 
 
-def _pages(total: int) -> int:
+def pages_of(total: int) -> int:
     """How many pages there are; an empty list has one, empty."""
     return max(1, -(-total // PAGE_SIZE))

@@ -29,6 +29,7 @@ from psa_erp_assets.domain.facts import CompanyFacts, DealFacts, EmployeeFacts, 
 from psa_erp_assets.domain.malformed import MalformedRecordError
 from psa_erp_assets.domain.records import (
     AccountingPeriod,
+    Amendment,
     BillRate,
     Contract,
     CostRate,
@@ -90,7 +91,7 @@ class _Reading:
             try:
                 facts.append(understand(body))
             except MalformedRecordError as error:
-                self.sight("malformed_record", f"{object_type}:{source}:{object_id}", error.reason)
+                self.sight(error.code, f"{object_type}:{source}:{object_id}", error.reason)
         return facts
 
     def sight(self, code: str, object_id: str, detail: str) -> None:
@@ -144,26 +145,28 @@ def refresh_customers(engine: Engine, settings: Settings, sources: Sources, now:
 
 
 def refresh_contracts(engine: Engine, settings: Settings, sources: Sources, now: dt.datetime) -> Refreshed:
-    """Contracts: signed deals of the CRM."""
+    """Contracts: signed deals of the CRM, with the amendments that other signed deals make to them."""
     reading = _Reading("contract")
     companies = {f.crm_id: f for f in reading.read("hubspot", "company", sources.crm.companies(), company_facts)}
     records = []
-    for deal in _signed_deals(reading, sources.crm):
-        company: CompanyFacts | None = companies.get(deal.crm_company_id)
-        if company is None or deal.legal_entity not in settings.entity_codes:
-            detail = f"its company {deal.crm_company_id} or legal entity {deal.legal_entity!r} is not known"
-            reading.sight("malformed_record", f"deal:hubspot:{deal.crm_id}", detail)
+    for agreement in _signed_deals(reading, sources.crm):
+        deal = agreement.contract
+        customer = _customer_of(reading, settings, deal, companies)
+        if customer is None:
             continue
+        assert deal.terms is not None
         records.append(
             Contract(
                 id=deal.contract_code,
                 name=deal.name,
-                customer_id=company.customer_code,
+                customer_id=customer,
                 legal_entity=deal.legal_entity,
                 kind=deal.kind,
                 currency=deal.currency,
                 valid_from=deal.valid_from,
                 valid_to=deal.valid_to,
+                terms=deal.terms,
+                amendments=_amendments(reading, settings, agreement, companies),
             )
         )
     return _store(engine, settings, reading, source="hubspot", records=[(r.id, r) for r in records], now=now)
@@ -173,9 +176,11 @@ def refresh_projects(engine: Engine, settings: Settings, sources: Sources, now: 
     """Projects: the PSA is the record; the deal that lists one gives its contract, the ERP its analytic account."""
     reading = _Reading("project")
     contract_of: dict[str, DealFacts] = {}
-    for deal in _signed_deals(reading, sources.crm):
-        for psa_id in deal.psa_project_ids:
-            contract_of[psa_id] = deal
+    for agreement in _signed_deals(reading, sources.crm):
+        # A project that an amendment repeats is the contract's own, and so is its analytic account.
+        for deal in (*agreement.amendments, agreement.contract):
+            for psa_id in deal.psa_project_ids:
+                contract_of[psa_id] = deal
     company_of = {c.name: c.id for c in sources.erp.companies()}
     erp_company = {e.code: e.erp_company or company_of.get(e.name) for e in settings.company.legal_entities}
     analytic = {(account.company, account.code): account.id for account in sources.erp.projects() if account.open}
@@ -189,7 +194,7 @@ def refresh_projects(engine: Engine, settings: Settings, sources: Sources, now: 
                 code=facts.code,
                 name=facts.name,
                 psa_id=facts.psa_id,
-                contract_id=signed.contract_code if signed else None,
+                contract_id=(signed.amends or signed.contract_code) if signed else None,
                 closed=facts.archived,
                 closed_on=facts.closed_on,
                 erp_analytic=analytic.get((company, facts.code)) if company else None,
@@ -227,6 +232,7 @@ def refresh_employees(engine: Engine, settings: Settings, sources: Sources, now:
                 legal_entity=facts.legal_entity,
                 department=facts.department,
                 time_zone=user.time_zone if user else zones[facts.legal_entity],
+                role=facts.job_title,
             )
         )
     return _store(
@@ -389,9 +395,99 @@ def _employees(reading: _Reading, hr: BambooHrClient) -> list[EmployeeFacts]:
     return _unique(reading, facts, lambda f: f.employee_number)
 
 
-def _signed_deals(reading: _Reading, crm: HubSpotClient) -> list[DealFacts]:
+@dataclass(frozen=True, slots=True)
+class _Agreement:
+    """A contract's deal, and those that amend it in the order of the days from which they hold."""
+
+    contract: DealFacts
+    amendments: Sequence[DealFacts]
+
+
+def _signed_deals(reading: _Reading, crm: HubSpotClient) -> list[_Agreement]:
+    """The contracts among the signed deals. An amendment that cannot be meant is left out, and its contract stays."""
     facts = reading.read("hubspot", "deal", crm.deals(), lambda deal: deal_facts(deal) if is_signed(deal) else None)
-    return _unique(reading, [f for f in facts if f is not None], lambda f: f.contract_code)
+    signed = [f for f in facts if f is not None]
+    contracts = _unique(reading, [f for f in signed if f.amends is None], lambda f: f.contract_code)
+    by_code = {f.contract_code: f for f in contracts}
+    by_day: dict[tuple[str, dt.date], list[DealFacts]] = {}
+    for deal in _unique(reading, [f for f in signed if f.amends is not None], lambda f: f.contract_code):
+        why = _misfit(deal, by_code)
+        if why is not None:
+            _leave_out(reading, deal, "malformed_record", why)
+        else:
+            by_day.setdefault((str(deal.amends), deal.valid_from), []).append(deal)
+    amendments: dict[str, list[DealFacts]] = {}
+    for (code, day), deals in sorted(by_day.items()):
+        if len(deals) == 1:
+            amendments.setdefault(code, []).extend(deals)
+            continue
+        for deal in deals:
+            why = f"{len(deals)} amendments hold from {day} on, and which of them has the last word is not known"
+            _leave_out(reading, deal, "malformed_record", why)
+    return [_Agreement(contract, amendments.get(code, ())) for code, contract in by_code.items()]
+
+
+def _misfit(deal: DealFacts, contracts: Mapping[str, DealFacts]) -> str | None:
+    """Why a deal cannot amend the contract that it names; None if it can."""
+    contract = contracts.get(str(deal.amends))
+    if contract is None:
+        return "no signed deal that is understood has that contract_code"
+    if deal.contract_code in contracts:
+        return "its contract_code is that of a contract"
+    if deal.currency != contract.currency:
+        return f"its currency is {deal.currency} and the contract's {contract.currency}"
+    if deal.valid_from < contract.valid_from:
+        return "it begins before the contract does"
+    return None
+
+
+def _leave_out(reading: _Reading, deal: DealFacts, code: str, why: str) -> None:
+    detail = f"amendment {deal.contract_code}: {why}; contract {deal.amends} stays as it is without it"
+    reading.sight(code, f"deal:hubspot:{deal.crm_id}", detail)
+
+
+def _customer_of(
+    reading: _Reading, settings: Settings, deal: DealFacts, companies: Mapping[str, CompanyFacts]
+) -> str | None:
+    """The code of the customer that a deal is made with; None if it or the entity that sells is not known."""
+    company = companies.get(deal.crm_company_id)
+    if company is not None and deal.legal_entity in settings.entity_codes:
+        return company.customer_code
+    why = f"its company {deal.crm_company_id} or legal entity {deal.legal_entity!r} is not known"
+    if deal.amends is not None:
+        _leave_out(reading, deal, "malformed_record", why)
+    else:
+        reading.sight("malformed_record", f"deal:hubspot:{deal.crm_id}", why)
+    return None
+
+
+def _amendments(
+    reading: _Reading, settings: Settings, agreement: _Agreement, companies: Mapping[str, CompanyFacts]
+) -> tuple[Amendment, ...]:
+    """What is agreed otherwise, in the order of the days from which it holds."""
+    agreed: list[Amendment] = []
+    kind = agreement.contract.kind
+    for deal in agreement.amendments:
+        customer = _customer_of(reading, settings, deal, companies)
+        if customer is None:
+            continue
+        if deal.terms is None and deal.kind is not kind:
+            why = f"billing_terms are missing, though contract_kind is no longer {kind} but {deal.kind}"
+            _leave_out(reading, deal, "malformed_terms", why)
+            continue
+        kind = deal.kind
+        agreed.append(
+            Amendment(
+                id=deal.contract_code,
+                effective_from=deal.valid_from,
+                customer_id=customer,
+                legal_entity=deal.legal_entity,
+                kind=deal.kind,
+                terms=deal.terms,
+                valid_to=deal.valid_to,
+            )
+        )
+    return tuple(agreed)
 
 
 def _unique(reading: _Reading, facts: Sequence[_T], code_of: Callable[[_T], str]) -> list[_T]:

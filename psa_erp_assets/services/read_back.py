@@ -1,11 +1,11 @@
 """What the ERP holds for a partition, read into the mirror that planning and reconciliation look at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psa_erp_assets.adapters.connectors.tryton.read_back import BookedDocument, BookedInvoice
 from psa_erp_assets.adapters.store import erp_documents, master_records
-from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.records import LegalEntity
@@ -18,17 +18,16 @@ class UnknownEntityError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadBackResult:
-    """What was read: the month's billing lines and cost entries, and all invoices of the company."""
+    """What was read: the month's documents by the type of effect that they carry, and all invoices of the company."""
 
     partition: Partition
-    billing_lines: Sequence[BookedDocument]
-    cost_transactions: Sequence[BookedDocument]
+    documents: Mapping[EffectType, Sequence[BookedDocument]]
     invoices: Sequence[BookedInvoice]
 
     @property
     def duplicates(self) -> int:
         """Documents too many: those beyond the first under each of the sync's keys."""
-        keys = [d.key for d in (*self.billing_lines, *self.cost_transactions) if d.key is not None]
+        keys = [d.key for documents in self.documents.values() for d in documents if d.key is not None]
         return len(keys) - len(set(keys))
 
 
@@ -50,18 +49,20 @@ def read_back(runtime: Runtime, partition: Partition) -> ReadBackResult:
     Raises TrytonError where the ERP gave no usable answer; the mirror then stays as it was.
     """
     company, month = erp_company(runtime, partition[0]), ServiceMonth.parse(partition[1])
+    reader = runtime.erp_reader
     found = ReadBackResult(
         partition=partition,
-        billing_lines=runtime.erp_reader.billing_lines(company, month, month),
-        cost_transactions=runtime.erp_reader.cost_transactions(company, month, month),
-        invoices=runtime.erp_reader.invoices(company),
+        documents={
+            EffectType.BILLING_LINE: reader.billing_lines(company, month, month),
+            EffectType.COST_TRANSACTION: reader.cost_transactions(company, month, month),
+            EffectType.INTERCOMPANY_CHARGE: reader.intercompany_charges(company, month, month),
+            EffectType.REVENUE_ENTRY: reader.revenue_entries(company, month, month),
+        },
+        invoices=reader.invoices(company),
     )
     tenant, now = runtime.settings.tenant, runtime.clock()
     with runtime.engine.begin() as connection:
-        for effect_type, documents in (
-            (EffectType.BILLING_LINE, found.billing_lines),
-            (EffectType.COST_TRANSACTION, found.cost_transactions),
-        ):
+        for effect_type, documents in found.documents.items():
             erp_documents.replace_scope(
                 connection,
                 tenant=tenant,
@@ -96,6 +97,7 @@ def _row(booked: BookedDocument) -> dict[str, object]:
         "document_state": document.document_state,
         "document_date": booked.document_date,
         "posted": document.posted,
+        "credits_key": booked.credits_key,
     }
 
 
@@ -110,5 +112,6 @@ def _invoice(invoice: BookedInvoice) -> dict[str, object]:
         "tax": invoice.tax,
         "total": invoice.total,
         "open_amount": invoice.open_amount,
+        "lines": invoice.lines,
         "state": invoice.state,
     }

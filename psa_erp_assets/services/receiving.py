@@ -103,11 +103,11 @@ def receive_webhook(
     sender = sources.get(source)
     if sender is None or not sender.verify(headers, body):
         raise UnverifiedError("not verified")
-    _check_media(headers)
+    check_media(headers)
     event = headers.get(sender.event_header, "")
     if not _EVENT.fullmatch(event):
         raise UnusableBodyError(f"the header {sender.event_header} must name the event")
-    text = _json_text(body, policy.nesting)
+    text = json_text(body, policy.nesting)
     identity = deliveries.delivery_id(event, body)
     try:
         with engine.begin() as connection:
@@ -120,7 +120,8 @@ def receive_webhook(
     return Received(identity, copies)
 
 
-def _check_media(headers: Mapping[str, str]) -> None:
+def check_media(headers: Mapping[str, str]) -> None:
+    """Raise UnsupportedMediaError unless the headers, with lower-case names, announce plain JSON in UTF-8."""
     media, _, parameters = headers.get("content-type", "").lower().partition(";")
     if media.strip() != "application/json":
         raise UnsupportedMediaError("content-type must be application/json")
@@ -131,8 +132,11 @@ def _check_media(headers: Mapping[str, str]) -> None:
         raise UnsupportedMediaError("content-encoding is not supported")
 
 
-def _json_text(body: bytes, nesting: int) -> str:
-    """The text of the body, once it has proved to be an object, or objects, of JSON that PostgreSQL can hold."""
+def json_text(body: bytes, nesting: int) -> str:
+    """The text of the body, once it has proved to be an object, or objects, of JSON that PostgreSQL can hold.
+
+    Raises NotJsonError or UnusableBodyError.
+    """
     try:
         text = body.decode("utf-8")
         # Numbers stay text: neither their precision nor Python's limit on digits matters to a check of the shape.

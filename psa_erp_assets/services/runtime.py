@@ -17,6 +17,7 @@ from psa_erp_assets.adapters import postgres
 from psa_erp_assets.adapters.connectors.bamboohr.client import BambooHrClient, bamboohr_auth
 from psa_erp_assets.adapters.connectors.clockify.client import ClockifyClient, clockify_auth
 from psa_erp_assets.adapters.connectors.hubspot.client import HubSpotClient, hubspot_auth
+from psa_erp_assets.adapters.connectors.kantata.client import KantataClient, kantata_auth
 from psa_erp_assets.adapters.connectors.tryton.erp import TrytonErp
 from psa_erp_assets.adapters.connectors.tryton.master import MasterData
 from psa_erp_assets.adapters.connectors.tryton.read_back import ReadBack
@@ -91,6 +92,15 @@ class Runtime:
         return ClockifyClient(
             self._api(connection.base_url, auth, connection.requests_per_second), connection.workspace
         )
+
+    @cached_property
+    def milestones_psa(self) -> KantataClient | None:
+        """The PSA that has the milestones of fixed fees, if the settings name one."""
+        connection = self.settings.connections.milestones
+        if connection is None:
+            return None
+        auth = kantata_auth(lambda: self.settings.secret(connection.token))
+        return KantataClient(self._api(connection.base_url, auth, connection.requests_per_second))
 
     @cached_property
     def sources(self) -> Sources:

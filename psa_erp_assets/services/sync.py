@@ -5,17 +5,17 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from psa_erp_assets.adapters.store import erp_documents, time_entries
-from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.adapters.store import erp_documents, work_heads
+from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.plan import Action
 from psa_erp_assets.domain.posting import Event
-from psa_erp_assets.services import canonical, extraction, planning
-from psa_erp_assets.services.canonical import Received
+from psa_erp_assets.services import extraction, milestones, plan_review, planning, touching
 from psa_erp_assets.services.planning import Plan, PlanOvertakenError
 from psa_erp_assets.services.posting_engine import EngineReport
 from psa_erp_assets.services.read_back import erp_company
+from psa_erp_assets.services.revisions import Received
 from psa_erp_assets.services.runtime import Runtime
 
 # A removal that the ERP refuses and the reversal that then takes its place need two rounds; facts that move
@@ -28,7 +28,8 @@ _ALL_TYPES = tuple(EffectType)
 class Settled:
     """What became of a partition: plan actions by action and effect type, the last plan, and what was sent.
 
-    `plan` is None where nothing that the ERP answered called for another plan.
+    `plan` is None where nothing that the ERP answered called for another plan. The actions are those of plans that
+    were applied.
     """
 
     partition: Partition
@@ -57,22 +58,29 @@ def sweep(runtime: Runtime, *, complete: bool) -> Received:
     )
 
 
+def sweep_milestones(runtime: Runtime) -> Received:
+    """Read all milestones of the second PSA; nothing where there is none."""
+    if runtime.milestones_psa is None:
+        return Received(fetched=0, new_versions=0, revised=(), malformed=0)
+    return milestones.sweep(runtime.engine, runtime.milestones_psa, runtime.scope, now=runtime.clock())
+
+
 def mark_touched(runtime: Runtime) -> int:
     """Make dirty the entries that changed master data now decide otherwise; answers with how many."""
     with runtime.engine.begin() as connection:
-        return canonical.mark_touched(connection, runtime.scope, runtime.clock())
+        return touching.mark_touched(connection, runtime.scope, runtime.clock())
 
 
 def touched_partitions(runtime: Runtime) -> dict[Partition, list[str | None]]:
     """The partitions with entries that changed since they were last planned, and the contracts concerned."""
     with runtime.engine.connect() as connection:
-        return time_entries.dirty_partitions(connection, runtime.settings.tenant)
+        return work_heads.dirty_partitions(connection, runtime.settings.tenant)
 
 
 def all_partitions(runtime: Runtime) -> list[Partition]:
     """All partitions that have time entries."""
     with runtime.engine.connect() as connection:
-        return time_entries.partitions(connection, runtime.settings.tenant)
+        return work_heads.partitions(connection, runtime.settings.tenant)
 
 
 def sync_partition(
@@ -83,7 +91,7 @@ def sync_partition(
     settled = settle(runtime, partition, created_by=created_by, contracts=contracts)
     return Settled(
         partition=partition,
-        actions=first.actions() + settled.actions,
+        actions=_applied(first) + settled.actions,
         plan=settled.plan or first,
         engine=settled.engine,
     )
@@ -106,8 +114,8 @@ def settle(
         if not (reports[-1].events[Event.REJECTED] or reports[-1].events[Event.CANCELLED]):
             break
         plan = plan_and_apply(runtime, partition, created_by=created_by, contracts=contracts, retry_rejected=False)
-        actions += plan.actions()
-        if not any(item.acts and item.effect_type in effect_types for item in plan.items):
+        actions += _applied(plan)
+        if plan.waits or not any(item.acts and item.effect_type in effect_types for item in plan.items):
             break
     return Settled(partition=partition, actions=actions, plan=plan, engine=tuple(reports))
 
@@ -129,9 +137,23 @@ def plan_and_apply(
     contracts: Collection[str | None] | None = None,
     retry_rejected: bool = True,
 ) -> Plan:
-    """Make a plan and apply it at once; made anew where facts move in between. Raises PlanOvertakenError at last."""
+    """Make a plan and apply it at once; made anew where facts move in between. Raises PlanOvertakenError at last.
+
+    What somebody has approved comes first. A plan that needs an approval waits for it, and one that was rejected is
+    not made again until facts change.
+    """
+    plan_review.apply_approved(runtime.engine, runtime.scope, partition, now=runtime.clock())
     for attempt in range(1, _ROUNDS + 1):
-        plan = propose(runtime, partition, created_by=created_by, contracts=contracts, retry_rejected=retry_rejected)
+        plan = propose(
+            runtime,
+            partition,
+            created_by=created_by,
+            contracts=contracts,
+            retry_rejected=retry_rejected,
+            repeat_refused=False,
+        )
+        if plan.waits:
+            break
         try:
             planning.apply_plan(runtime.engine, runtime.scope, plan.id, now=runtime.clock())
         except PlanOvertakenError:
@@ -139,6 +161,7 @@ def plan_and_apply(
                 raise
         else:
             break
+    plan_review.update_queue(runtime.engine, runtime.scope, plan, now=runtime.clock())
     return plan
 
 
@@ -149,6 +172,7 @@ def propose(
     created_by: str,
     contracts: Collection[str | None] | None = None,
     retry_rejected: bool = True,
+    repeat_refused: bool = True,
 ) -> Plan:
     """Make a plan from what is known, after asking the ERP whether drafts to be withdrawn are still on their own."""
 
@@ -161,10 +185,15 @@ def propose(
             created_by=created_by,
             contracts=contracts,
             retry_rejected=retry_rejected,
+            repeat_refused=repeat_refused,
         )
 
     plan = make()
     return make() if _drafts_were_taken_up(runtime, plan) else plan
+
+
+def _applied(plan: Plan) -> Counter[tuple[str, str]]:
+    return Counter() if plan.waits else plan.actions()
 
 
 def _drafts_were_taken_up(runtime: Runtime, plan: Plan) -> bool:

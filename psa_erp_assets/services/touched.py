@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import psycopg
 
 from psa_erp_assets.adapters.store import touched as statements
-from psa_erp_assets.adapters.store.time_entries import TOUCHED_CHANNEL, Partition
 from psa_erp_assets.adapters.store.touched import Touched
+from psa_erp_assets.adapters.store.work_heads import TOUCHED_CHANNEL, Partition
 from psa_erp_assets.services.runtime import OPERATIONAL_DATABASE, Runtime
 
 __all__ = ["Touched", "changed_partitions", "touched_now", "wait_for_touched"]

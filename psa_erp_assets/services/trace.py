@@ -186,7 +186,7 @@ def trace(connection: Connection, tenant: str, entry_id: str) -> Trace:
     canonical entry has a story too. Raises NotFoundError for an id that nothing is known of, or a vendor's id that
     two sources use.
     """
-    source, vendor_id = _identify(connection, tenant, entry_id)
+    source, vendor_id = identify(connection, tenant, entry_id)
     canonical_id = f"{statements.TIME_ENTRY}:{source}:{vendor_id}"
     payloads = statements.payloads(connection, tenant, source, vendor_id)
     revisions = statements.revisions(connection, tenant, canonical_id)
@@ -220,8 +220,8 @@ def trace_posting(connection: Connection, tenant: str, key: str) -> PostingStory
     return stories[0]
 
 
-def _identify(connection: Connection, tenant: str, entry_id: str) -> tuple[str, str]:
-    """Source and vendor's id."""
+def identify(connection: Connection, tenant: str, entry_id: str) -> tuple[str, str]:
+    """Source and vendor's id of a time entry, however its id is written. Raises NotFoundError as `trace` does."""
     canonical = _CANONICAL.fullmatch(entry_id)
     if canonical:
         return canonical[1], canonical[2]

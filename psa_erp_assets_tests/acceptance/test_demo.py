@@ -78,7 +78,65 @@ def test_a_second_sync_posts_nothing(summary: dict[str, int]) -> None:
 def test_the_dirt_is_in_the_exception_queue(summary: dict[str, dict[str, int]]) -> None:
     """Each kind of bad input that the demo company has must be somebody's open item."""
     expected = {"unknown_project", "project_not_in_erp", "no_cost_rate", "unknown_employee", "no_fx_rate"}
-    assert expected | {"project_closed"} <= summary["open_exceptions_by_code"].keys()
+    expected |= {"project_closed", "malformed_record"}
+    limits = {"cap_reached", "retainer_exhausted", "milestone_over_fee"}
+    assert expected | limits <= summary["open_exceptions_by_code"].keys()
+
+
+def test_what_was_corrected_leaves_nothing_open(summary: dict[str, dict[str, int]]) -> None:
+    """A correction that is not carried out to its end would wait for somebody who thinks that it is done."""
+    unwanted = {"period_closed", "posting_conflict", "posting_duplicate", "posting_drift", "document_missing"}
+    unwanted |= {"plan_awaits_approval", "credited_in_erp", "posting_rejected"}
+    assert not unwanted & summary["open_exceptions_by_code"].keys()
+
+
+def test_every_kind_of_contract_is_billed(summary: dict[str, dict[str, int]]) -> None:
+    """A kind that is missing here is one whose billing nobody sees."""
+    kinds = {"time_and_materials", "capped", "fixed_fee_milestone", "fixed_fee_schedule", "retainer", "mixed"}
+    assert summary["contracts_by_kind"].keys() == kinds | {"non_billable"}
+
+
+def test_contract_balances_are_what_is_earned_less_what_is_billed(summary: dict[str, list[dict[str, str]]]) -> None:
+    """Read from the ERP, to the cent, from terms and not from the sync: fees are agreed, so these must come out."""
+    balances = {
+        row["contract"]: (Decimal(row["earned"]), Decimal(row["billed"])) for row in summary["contract_balances"]
+    }
+    # Straight line over a term that is over: all is earned and all is billed, one invoice having been cancelled.
+    assert balances["CTR-0009"] == (Decimal(24_000), Decimal(24_000))
+    # By milestone: of three that were accepted one was over the fee.
+    assert balances["CTR-0008"] == (Decimal(28_000), Decimal(28_000))
+    # By cost: one of two accepted milestones was reopened after its invoice, and is credited; work goes on.
+    earned, billed = balances["CTR-0030"]
+    assert billed == Decimal(20_000) < earned < Decimal(60_000)
+    assert balances["CTR-0019"][1] == Decimal(9_000)
+    assert balances["CTR-0013"][1] == Decimal(40_000)
+    for row in summary["contract_balances"]:
+        assert Decimal(row["balance"]) == Decimal(row["earned"]) - Decimal(row["billed"])
+
+
+def test_a_loss_is_provided_for_as_far_as_work_has_not_taken_it_up(summary: dict[str, list[dict[str, str]]]) -> None:
+    """Estimated cost 52,000 for a fee of 40,000: revenue, provision and cost to date come to the loss of 12,000.
+
+    ASC 605-35-25-45. The provision is 12,000 × what is still to be done.
+    """
+    [us] = [row for row in summary["revenue"] if (row["legal_entity"], row["currency"]) == ("US", "USD")]
+    [earned] = [Decimal(row["earned"]) for row in summary["contract_balances"] if row["contract"] == "CTR-0013"]
+    still_to_do = 1 - earned / 40_000
+    assert abs(Decimal(us["loss_provision"]) - 12_000 * still_to_do) <= Decimal("0.01")
+
+
+def test_expenses_and_intercompany_charges_are_in_the_erp(summary: dict[str, list[dict[str, str]]]) -> None:
+    """Each entity bills expenses in its contracts' currencies, and charges for its people in its own."""
+    assert {(r["legal_entity"], r["currency"]) for r in summary["expenses_billed"]} == {
+        ("DE", "EUR"),
+        ("UK", "CHF"),
+        ("UK", "EUR"),
+        ("UK", "GBP"),
+        ("US", "USD"),
+    }
+    charges = {(r["legal_entity"], r["currency"]): Decimal(r["amount"]) for r in summary["intercompany_charges"]}
+    assert charges.keys() == {("US", "USD"), ("UK", "GBP"), ("DE", "EUR")}
+    assert all(amount > 0 for amount in charges.values())
 
 
 def test_the_reporting_store_says_what_the_erp_says(home: Path, summary: dict[str, list[dict[str, str]]]) -> None:

@@ -2,16 +2,22 @@
 
 import datetime as dt
 import json
+from dataclasses import replace
+from decimal import Decimal
 
 import httpx
 import pytest
 
+from psa_erp_assets.sandbox.actors import actors_at
 from psa_erp_assets.sandbox.company import Dirt
-from psa_erp_assets.sandbox.company_model import RequestState
+from psa_erp_assets.sandbox.company_model import DemoExpense, RequestState
+from psa_erp_assets.sandbox.serve import running_sandbox
 from psa_erp_assets_tests.support.openapi import load
 from psa_erp_assets_tests.support.webhook_receiver import webhook_receiver
 
 W = "/v1/workspaces/{workspaceId}"
+MONDAY = dt.datetime(2026, 11, 9, 12, tzinfo=dt.UTC)
+"""In a week after the demo's months, in which nobody has recorded anything; noon is on one day in all its zones."""
 
 
 @pytest.fixture(scope="module")
@@ -296,3 +302,212 @@ def test_wrong_key_workspace_and_path(client, sandbox):
         httpx.get(f"{sandbox.clockify_url}/v1/workspaces/1/users", headers=headers, trust_env=False).status_code == 403
     )
     assert client.get("/no-such-thing").status_code == 404
+
+
+@pytest.fixture
+def project(company):
+    return company.projects[0].psa_id
+
+
+@pytest.fixture
+def user(company):
+    return company.entries[0].user_id
+
+
+def test_reads_about_expenses_fit_the_document(api, client, people, user, project):
+    """Lists of expenses and of categories are inside an object, and an expense has three shapes."""
+    lodging = people.record_expense(user, project, MONDAY.date(), "Lodging", Decimal("462.50"), notes="hotel")
+    people.record_expense(user, None, MONDAY.date(), "Mileage", Decimal("123.5"))
+    listed = client.get("/expenses?page-size=200")
+    api.check_answer("GET", f"{W}/expenses", 200, listed.json())
+    assert {e["id"]: e["total"] for e in listed.json()["expenses"]["expenses"]}[lodging] == 46250
+    assert api.undocumented("ExpenseHydratedDtoV1", listed.json()["expenses"]["expenses"][0]) == set()
+    one = client.get(f"/expenses/{lodging}")
+    api.check_answer("GET", f"{W}/expenses/{{expenseId}}", 200, one.json())
+    assert api.undocumented("ExpenseDtoV1", one.json()) == set()
+    categories = client.get("/expenses/categories").json()
+    api.check_answer("GET", f"{W}/expenses/categories", 200, categories)
+    assert api.undocumented("ExpenseCategoryDtoV1", categories["categories"][0]) == set()
+
+
+def test_reads_about_tasks_and_tags_fit_the_document(api, client, people, user, project):
+    """Without `hydrated` there are ids, with it the names besides; the approval request has only the names."""
+    entry = people.record_entry(user, project, MONDAY, 60, task="Build", tags=["Overtime", "Travel"])
+    for path, url in (("/tags", "/tags"), ("/projects/{projectId}/tasks", f"/projects/{project}/tasks")):
+        listed = client.get(url).json()
+        api.check_answer("GET", f"{W}{path}", 200, listed)
+        assert listed
+    for name in ("TagDtoV1", "TaskDtoV1"):
+        listed = client.get("/tags" if name == "TagDtoV1" else f"/projects/{project}/tasks").json()
+        assert api.undocumented(name, listed[0]) == set()
+    plain = client.get(f"/time-entries/{entry}").json()
+    assert len(plain["tagIds"]) == 2
+    assert "tags" not in plain
+    hydrated = client.get(f"/time-entries/{entry}?hydrated=true").json()
+    # The document names the plain schema for both; only the internal one has the rest.
+    api.check_answer("GET", f"{W}/time-entries/{{id}}", 200, hydrated)
+    assert api.undocumented("TimeEntryFullDto", hydrated) <= api.schemas["TimeEntryWithRatesDtoV1"]["properties"].keys()
+    assert [t["name"] for t in hydrated["tags"]] == ["Overtime", "Travel"]
+    assert (hydrated["task"]["name"], hydrated["task"]["id"]) == ("Build", plain["taskId"])
+    people.edit_entry(entry, minutes=90, tags=["Travel"])
+    again = client.get(f"/time-entries/{entry}?hydrated=true").json()
+    assert ([t["name"] for t in again["tags"]], again["task"]["name"]) == (["Travel"], "Build")
+
+
+def test_writes_about_expenses_tasks_and_tags_fit_the_document(api, client, user, project):
+    """An expense is sent as a form with a receipt, and what it answers is not what the list shows."""
+    api.check_request("POST", f"{W}/tags", {"name": "Overtime"})
+    api.check_answer("POST", f"{W}/tags", 201, client.post("/tags", json={"name": "Overtime"}).json())
+    api.check_request("POST", f"{W}/projects/{{projectId}}/tasks", {"name": "Build"})
+    made = client.post(f"/projects/{project}/tasks", json={"name": "Build"})
+    api.check_answer("POST", f"{W}/projects/{{projectId}}/tasks", made.status_code, made.json())
+    category = next(c for c in client.get("/expenses/categories").json()["categories"] if c["name"] == "Lodging")
+    form = {
+        "userId": user,
+        "projectId": project,
+        "categoryId": category["id"],
+        "date": "2026-11-09T00:00:00Z",
+        "notes": "Zürich; two nights",
+    }
+    receipt = {"file": ("receipt.pdf", b"%PDF-1.4\r\n\xff\x00", "application/pdf")}
+    api.check("CreateExpenseV1Request", form | {"amount": 462.5, "billable": True, "file": ""})
+    made = client.post("/expenses", data=form | {"amount": "462.5", "billable": "true"}, files=receipt)
+    api.check_answer("POST", f"{W}/expenses", made.status_code, made.json())
+    assert (made.json()["total"], made.json()["notes"]) == (46250.0, "Zürich; two nights")
+    path, changes = f"/expenses/{made.json()['id']}", {"amount": "12", "changeFields": ["NOTES", "DATE"], "notes": ""}
+    api.check("UpdateExpenseV1Request", form | changes | {"amount": 12, "file": ""})
+    changed = client.put(path, data=form | changes, files=receipt)
+    api.check_answer("PUT", f"{W}/expenses/{{expenseId}}", changed.status_code, changed.json())
+    assert (changed.json()["total"], changed.json()["notes"]) == (46250.0, "")
+    assert client.delete(path).status_code == 200
+    assert client.get(path).json() == {"message": "Expense doesn't belong to Workspace", "code": 501}
+
+
+def test_a_quantity_is_priced_by_its_category(people, user, project):
+    """Miles are typed, and what is paid back is miles times the price: 123.5 at 67 cents are 82.745."""
+    mileage = people.record_expense(user, project, MONDAY.date(), "Mileage", Decimal("123.5"))
+    seen = people.expense(mileage)
+    assert (seen["quantity"], seen["total"]) == (123.5, 8274.5)
+    assert people.edit_expense(mileage, amount=Decimal(100))["total"] == 6700
+
+
+def test_all_expenses_are_found_page_by_page(client, people, user, company):
+    """A page that overlaps or skips would lose an expense that nobody bills."""
+    made = {
+        people.record_expense(user, None, MONDAY.date() + dt.timedelta(days=n), "Meals", Decimal(n)) for n in range(7)
+    }
+    made |= {e.id for e in company.expenses}
+    numbers = range(1, len(made) // 3 + 2)
+    pages = [client.get(f"/expenses?page-size=3&page={n}").json()["expenses"] for n in numbers]
+    found = [e["id"] for page in pages for e in page["expenses"]]
+    assert {p["count"] for p in pages} == {len(made)}
+    assert sorted(found) == sorted(made)
+
+
+def test_a_week_is_approved_with_its_expenses(api, client, people, user, project):
+    """One request covers both: without the expenses in it nobody could tell that they are approved."""
+    entry = people.record_entry(user, project, MONDAY, 60)
+    sunday = people.record_expense(user, project, MONDAY.date() + dt.timedelta(days=6), "Meals", Decimal("31.10"))
+    people.record_expense(user, project, MONDAY.date() + dt.timedelta(days=7), "Meals", Decimal("31.10"))
+    start = MONDAY.replace(hour=0)
+    week = people.submit_week(user, start + dt.timedelta(hours=5))
+    people.approve([week])
+    [details] = [r for r in people.requests_in(RequestState.APPROVED) if r["approvalRequest"]["id"] == week]
+    api.check("ApprovalDetailsDtoV1", details)
+    assert api.undocumented("ExpenseHydratedDto", details["expenses"][0]) == set()
+    assert [e["id"] for e in details["entries"]] == [entry]
+    assert [(e["id"], e["total"], e["currency"]) for e in details["expenses"]] == [(sunday, 3110.0, "USD")]
+    assert (details["expenseTotal"], people.expense(sunday)["locked"]) == (3110.0, True)
+    people.edit_expense(sunday, amount=Decimal("30.10"))
+    assert people.expense(sunday)["locked"]
+    people.delete_expense(sunday)
+    [details] = [r for r in people.requests_in(RequestState.APPROVED) if r["approvalRequest"]["id"] == week]
+    assert details["expenses"] == []
+
+
+def test_expenses_of_a_refused_week_move_to_the_next_request(people, user, project):
+    """Listed in both, they would be pending and rejected at once."""
+    spent = people.record_expense(user, project, MONDAY.date(), "Meals", Decimal("31.10"))
+    start = MONDAY - dt.timedelta(hours=6)
+    first = people.submit_week(user, start)
+    people.decide(first, RequestState.REJECTED)
+    with pytest.raises(httpx.HTTPStatusError):
+        people.submit_week(user, start)
+    again = people.submit_week(user, start, again=True)
+    listed = [r for s in RequestState for r in people.requests_in(s) if spent in {e["id"] for e in r["expenses"]}]
+    assert [r["approvalRequest"]["id"] for r in listed] == [again]
+
+
+def test_webhooks_of_expenses_are_signed_and_delivered(api, people, user, project):
+    """Each has the token of its own webhook, and names the expense in the shape of the expense endpoint."""
+    with webhook_receiver() as receiver:
+        tokens = people.register_webhooks(receiver.url)
+        spent = people.record_expense(user, project, MONDAY.date(), "Meals", Decimal("31.10"))
+        people.edit_expense(spent, notes="Receipt GBP 25.00; lunch")
+        people.delete_expense(spent)
+        arrived = receiver.wait_for(3)
+    seen = {headers["clockify-webhook-event-type"]: (headers, json.loads(body)) for headers, body in arrived}
+    assert set(seen) == {"EXPENSE_CREATED", "EXPENSE_UPDATED", "EXPENSE_DELETED"}
+    for event, (headers, body) in seen.items():
+        api.check({"$ref": "#/components/schemas/WebhookEventType"}, event)
+        api.check("ExpenseDtoV1", body)
+        assert (headers["clockify-signature"], body["id"]) == (tokens[event], spent)
+
+
+def test_the_companys_own_expenses_tasks_and_tags_are_there(company, user, project):
+    """What the demo company is made with must look like what its people add later."""
+    entry = next(e for e in company.entries if e.project_id == project)
+    spent = DemoExpense(
+        id="e" * 24,
+        user_id=user,
+        project_id=project,
+        date=dt.date(2026, 9, 30),
+        category="Visa fees",
+        amount=Decimal("99.50"),
+        billable=True,
+        notes="Receipt CHF 90; visa",
+    )
+    approval = next(a for a in company.approvals if a.state is RequestState.APPROVED)
+    more = replace(
+        company,
+        entries=tuple(replace(e, task="Build", tags=("Travel",)) if e is entry else e for e in company.entries),
+        expenses=(spent,),
+        approvals=tuple(replace(a, expense_ids=(spent.id,)) if a is approval else a for a in company.approvals),
+    )
+    with running_sandbox(more) as server, actors_at(server) as people:
+        assert people.expense(spent.id)["total"] == 9950
+        people.edit_entry(entry.id, tags=["Travel", "Overtime"])
+        assert len(people.entry(entry.id)["tagIds"]) == 2
+        assert people.entry(entry.id)["taskId"] is not None
+        listed = [e for r in people.requests_in(RequestState.APPROVED) for e in r["expenses"]]
+    assert [(e["id"], e["category"]["name"], e["approvalStatus"]) for e in listed] == [
+        (spent.id, "Visa fees", "APPROVED")
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"userId": ""},
+        {"categoryId": "0123"},
+        {"projectId": "0123"},
+        {"amount": "-1"},
+        {"amount": "NaN"},
+        {"amount": "much"},
+        {"amount": "92233720368547759"},
+        {"date": "2026-11-09"},
+        {"billable": "maybe"},
+    ],
+)
+def test_bad_expenses_are_refused_in_the_vendors_form(client, user, company, changes):
+    """What the vendor would refuse the actors must not be able to record."""
+    category = client.get("/expenses/categories").json()["categories"][0]["id"]
+    form = {"userId": user, "categoryId": category, "amount": "5", "date": "2026-11-09T00:00:00Z"} | changes
+    answer = client.post("/expenses", data=form, files={"file": b"receipt"})
+    assert (answer.status_code, set(answer.json())) == (400, {"message", "code"})
+    assert client.get("/expenses").json()["expenses"]["count"] == len(company.expenses)
+
+
+def test_an_expense_that_is_no_form_is_refused(client):
+    """The vendor takes multipart forms only."""
+    assert client.post("/expenses", json={"amount": 5}).status_code == 415

@@ -1,10 +1,12 @@
 """What the CRM sandbox answers, against HubSpot's own OpenAPI documents."""
 
 import uuid
+from dataclasses import replace
 
 import httpx
 import pytest
 
+from psa_erp_assets.sandbox.hubspot import initial_tables
 from psa_erp_assets_tests.support.openapi import load
 
 COMPANIES, DEALS = "/crm/v3/objects/companies", "/crm/v3/objects/deals"
@@ -75,7 +77,7 @@ def test_master_data_link_by_exact_keys(client, company):
         assert values["deal_currency_code"] == contract.currency
         assert (values["dealstage"] == "closedwon") is contract.signed
         projects = {p.psa_id for p in company.projects if p.contract == contract.code}
-        assert set(values["psa_project_ids"].split(";")) == projects
+        assert set(values["psa_project_ids"].split(";")) - {""} == projects
         linked = deals[contract.code]["associations"]["companies"]["results"]
         assert {customers[x["id"]]["customer_code"] for x in linked} == {contract.customer}
         assert [x["type"] for x in linked] == ["deal_to_company", "deal_to_company_unlabeled"]
@@ -90,6 +92,27 @@ def test_change_of_a_deal(client, company, people):
     again = client.get(f"{DEALS}/{deal.crm_id}?properties=psa_project_ids").json()
     assert again["properties"]["psa_project_ids"] == unknown.psa_id
     assert again["updatedAt"] > again["createdAt"]
+
+
+def test_terms_and_amendments_are_properties_of_deals(client, company, people):
+    """Contract managers write them there and nowhere else; a change must be refused by no spelling of the name."""
+    url = f"{DEALS}/{company.contracts[0].crm_id}?properties=billing_terms,amends_contract"
+    changed = {"billing_terms": '{"discount": "0.1"}', "amends_contract": company.contracts[1].code}
+    people.change_deal(company.contracts[0].crm_id, **changed)
+    body = client.get(url).json()
+    load("hubspot_deals.json").check_answer("GET", "/crm/v3/objects/0-3/{dealId}", 200, body)
+    assert changed.items() <= body["properties"].items()
+    people.change_deal(company.contracts[0].crm_id, billing_terms="", amends_contract="")
+    assert {client.get(url).json()["properties"][name] for name in changed} == {None}
+
+
+def test_a_company_may_begin_with_terms_and_amendments(company):
+    """The demo's own agreements would not be in its CRM."""
+    first = company.contracts[0]
+    amended = replace(first, code=f"{first.code}-A1", crm_id="7", amends=first.code, billing_terms="{}")
+    deals = initial_tables(replace(company, contracts=(first, amended)))["deals"]
+    said = [(d["properties"]["amends_contract"], d["properties"]["billing_terms"]) for d in deals.values()]
+    assert said == [(first.amends, first.billing_terms), (first.code, "{}")]
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,13 @@ def get(sandbox, company):
         "clockify": f"{sandbox.clockify_url}/v1/workspaces/{company.workspace_id}/clients",
         "hubspot": f"{sandbox.hubspot_url}/crm/v3/objects/companies",
         "bamboohr": f"{sandbox.bamboohr_url}/api/v1/employees/directory",
+        "kantata": f"{sandbox.kantata_url}/stories",
     }
     headers = {
         "clockify": {"X-Api-Key": sandbox.keys.clockify},
         "hubspot": {"Authorization": f"Bearer {sandbox.keys.hubspot}"},
         "bamboohr": {},
+        "kantata": {"Authorization": f"Bearer {sandbox.keys.kantata}"},
     }
     with httpx.Client(trust_env=False) as client:
         yield lambda vendor: client.get(
@@ -36,7 +38,7 @@ def get(sandbox, company):
     sandbox.control.reset()
 
 
-VENDORS = ("clockify", "hubspot", "bamboohr")
+VENDORS = ("clockify", "hubspot", "bamboohr", "kantata")
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
@@ -95,7 +97,7 @@ def test_drop_after_the_request_took_effect(sandbox, company, get):
 def test_fault_strikes_only_its_vendor_and_path(sandbox, get, company):
     """A fault that spreads would hide which connector failed."""
     sandbox.control.fault("clockify", "status", status=500, path="/time-entries")
-    assert [get(v).status_code for v in VENDORS] == [200] * 3
+    assert [get(v).status_code for v in VENDORS] == [200] * 4
 
 
 def test_stats_count_what_was_asked(sandbox, get):

@@ -13,12 +13,24 @@ from psa_erp_assets.defs.jobs import JOBS
 from psa_erp_assets.services.master_data import REFRESHES
 from psa_erp_assets.settings import REPOSITORY
 
-GROUPS = {"master_data", "approved_work", "cost_transactions", "draft_invoice_lines", "reconciliation", "reporting"}
+GROUPS = {
+    "master_data",
+    "approved_work",
+    "cost_transactions",
+    "draft_invoice_lines",
+    "reconciliation",
+    "reporting",
+    "revenue",
+}
 PARTITIONED = {
     "approved_time",
     "posting_plan",
     "draft_invoice_lines",
     "cost_transactions",
+    "intercompany_charges",
+    "revenue_entries",
+    "erp_intercompany_charges",
+    "erp_revenue_entries",
     "posting_ledger",
     "erp_billing_lines",
     "erp_cost_entries",
@@ -111,4 +123,10 @@ def test_every_job_can_be_resolved(defs: dg.Definitions, job: str) -> None:
 def test_nothing_but_the_postings_themselves_is_on_the_way_of_an_approval(defs: dg.Definitions) -> None:
     """Each further step of the near-real-time job is a second that an approval takes longer to reach the ERP."""
     nodes = {node.name for node in defs.resolve_job_def("near_real_time").nodes}
-    assert nodes == {"posting_plan", "draft_invoice_lines", "cost_transactions"}
+    assert nodes == {
+        "posting_plan",
+        "draft_invoice_lines",
+        "cost_transactions",
+        "intercompany_charges",
+        "revenue_entries",
+    }

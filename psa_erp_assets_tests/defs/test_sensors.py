@@ -18,7 +18,7 @@ from psa_erp_assets.defs.assets.posting import CONTRACTS_TAG
 from psa_erp_assets.defs.requests import ASK_AGAIN_AFTER, UnderWay, news, requests_for
 from psa_erp_assets.defs.sensors import approvals_sensor
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.decide import Route
+from psa_erp_assets.domain.decision import Route
 from psa_erp_assets.domain.records import ApprovalState, TimeEntry
 from psa_erp_assets.services.runtime import Runtime, open_runtime
 from psa_erp_assets.settings import Settings

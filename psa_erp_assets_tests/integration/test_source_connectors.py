@@ -1,6 +1,7 @@
 """The source connectors against real HTTP servers that misbehave: paging, throttling, broken and missing answers."""
 
 import datetime as dt
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterable
@@ -64,11 +65,96 @@ def records(count: int) -> list[dict[str, Any]]:
     return [{"id": f"x{n}"} for n in range(count)]
 
 
+def expense_pages_of(items: list[dict[str, Any]]) -> Answer:
+    """Paging over expenses and their categories, whose lists are inside an object."""
+    pages = pages_of(items)
+
+    def answer(asked: Asked) -> Reply:
+        page = json.loads(pages(asked).body)
+        if asked.path.endswith("/categories"):
+            return as_json({"count": len(items), "categories": page})
+        return as_json({"expenses": {"expenses": page, "count": len(items)}, "dailyTotals": [], "weeklyTotals": []})
+
+    return answer
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
 def test_all_pages_are_read(count: int) -> None:
     """A sweep that stopped at the first page would lose most of the company's time."""
     with scripted_server(pages_of(records(count))) as server, connection(server.url) as api:
         assert ClockifyClient(api, "w1", page_size=3).projects() == records(count)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
+def test_all_pages_of_expenses_are_read(count: int) -> None:
+    """A list inside an object has as many pages as another; an expense on the second is one that is paid back."""
+    with scripted_server(expense_pages_of(records(count))) as server, connection(server.url) as api:
+        client = ClockifyClient(api, "w1", page_size=3)
+        assert client.expenses() == records(count)
+        assert client.expense_categories() == records(count)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {},
+        {"expenses": []},
+        {"expenses": {"count": 0}},
+        {"expenses": None},
+        {"expenses": {"expenses": {"id": "x1"}}},
+    ],
+    ids=["a list", "empty", "a list inside", "no list", "null", "no list inside"],
+)
+def test_expenses_in_another_shape_are_an_error_and_not_none(body: Any) -> None:
+    """Taken for an empty list, it would look as if every expense had been deleted."""
+    with (
+        scripted_server(lambda _: as_json(body)) as server,
+        connection(server.url) as api,
+        pytest.raises(SourceAnswerError, match="another shape"),
+    ):
+        ClockifyClient(api, "w1").expenses()
+
+
+@pytest.mark.parametrize("broken", [Reply(status=503), Reply(status=400), as_json({"expenses": {}})])
+def test_expenses_that_break_midway_are_no_list(broken: Reply) -> None:
+    """Half a list taken for the whole would look like deletions of the other half."""
+    pages = expense_pages_of(records(3))
+
+    def answer(asked: Asked) -> Reply:
+        return pages(asked) if asked.query["page"] == "1" else broken
+
+    with scripted_server(answer) as server, connection(server.url) as api, pytest.raises(SourceError):
+        ClockifyClient(api, "w1", page_size=3).expenses()
+
+
+def test_a_total_is_never_a_float() -> None:
+    """What the vendor writes as a double arrives as its digits: a float would lose cents before anybody can look."""
+    body = b'{"expenses": {"count": 1, "expenses": [{"id": "x1", "total": 5557.50, "quantity": 1.0E7}]}}'
+    none = as_json({"expenses": {"expenses": []}})
+    with scripted_server(in_turn([Reply(body=body), none])) as server, connection(server.url) as api:
+        assert ClockifyClient(api, "w1").expenses() == [{"id": "x1", "total": "5557.50", "quantity": "1.0E7"}]
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(status=404), as_json({"message": "Expense doesn't belong to Workspace", "code": 501}, status=400)]
+)
+def test_an_expense_that_does_not_exist_is_none(reply: Reply) -> None:
+    """Both ways in which Clockify says so."""
+    with scripted_server(lambda _: reply) as server, connection(server.url) as api:
+        assert ClockifyClient(api, "w1").expense("x1") is None
+
+
+def test_time_is_asked_for_with_the_names_of_its_task_and_tags() -> None:
+    """Without them each sweep would need the lists of tags and of every project's tasks as well."""
+    with (
+        scripted_server(lambda asked: as_json({"id": "x1"} if asked.path.endswith("x1") else [])) as server,
+        connection(server.url) as api,
+    ):
+        client = ClockifyClient(api, "w1")
+        client.time_entry("x1")
+        client.time_entries("u1", NOW, NOW)
+    assert [asked.query["hydrated"] for asked in server.asked] == ["true", "true"]
 
 
 def test_a_server_that_caps_its_pages_is_read_to_the_end() -> None:

@@ -12,12 +12,17 @@ from psa_erp_assets.adapters.connectors.bamboohr.canonical import CostRule, cost
 from psa_erp_assets.adapters.connectors.bamboohr.client import BambooHrClient, bamboohr_auth
 from psa_erp_assets.adapters.connectors.clockify.canonical import (
     bill_rates_of,
+    category_names,
     client_facts,
+    expense_facts,
+    expense_payload,
     latest_approval,
+    latest_expense_approval,
     project_facts,
     time_entry_facts,
     time_entry_payload,
     user_facts,
+    workspace_currency,
 )
 from psa_erp_assets.adapters.connectors.clockify.client import ClockifyClient, clockify_auth
 from psa_erp_assets.adapters.connectors.hubspot.canonical import company_facts, deal_facts, is_signed
@@ -117,11 +122,99 @@ def test_every_time_entry_is_read_with_its_minutes_day_and_state(
         assert seen.minutes == worked // dt.timedelta(minutes=1)
         assert (seen.psa_user_id, seen.psa_project_id) == (expected.user_id, expected.project_id)
         assert (seen.billable, seen.started_at) == (expected.billable, expected.start)
+        assert (seen.task, seen.work_types) == (expected.task, tuple(sorted({t.lower() for t in expected.tags})))
     approved = {i for a in company.approvals if a.state is RequestState.APPROVED for i in a.entry_ids}
     assert {i for i, f in facts.items() if f.state is ApprovalState.APPROVED} == approved
     other_month = [facts[i] for i in company.dirt[Dirt.OTHER_MONTH_IN_UTC]]
     assert other_month
     assert all(f.service_date and f.started_at and f.service_date.month != f.started_at.month for f in other_month)
+
+
+def test_expenses_are_read_alike_from_the_list_by_id_and_from_the_approval(
+    sandbox: SandboxServer, clockify: ClockifyClient, company: DemoCompany
+) -> None:
+    """A receipt in francs, mileage and a plain total: what a webhook fetches must be what a sweep reads."""
+    monday = dt.datetime(2026, 11, 9, 12, tzinfo=dt.UTC)
+    user, project = company.entries[0].user_id, company.projects[0].psa_id
+    with actors_at(sandbox) as people:
+        made = [
+            people.record_expense(user, project, monday.date(), *spent)
+            for spent in (("Lodging", Decimal("462.50")), ("Mileage", Decimal("123.5")), ("Meals", Decimal("31.10")))
+        ]
+        people.edit_expense(made[0], notes="Receipt CHF 412.50; hotel")
+        people.approve([people.submit_week(user, monday.replace(hour=5))])
+    try:
+        requests = clockify.approval_requests()
+        categories = category_names(clockify.expense_categories())
+        currency = workspace_currency(clockify.workspace())
+        listed = {e["id"]: e for e in clockify.expenses()}
+        in_request = {e["id"]: e for r in requests for e in r["expenses"]}
+        facts = []
+        for expense_id in made:
+            bodies = [listed[expense_id], clockify.expense(expense_id), in_request[expense_id]]
+            payloads = [
+                expense_payload(
+                    body,
+                    time_zone=None,
+                    currency=currency,
+                    categories=categories,
+                    approval=latest_expense_approval(requests, expense_id),
+                )
+                for body in bodies
+                if body is not None
+            ]
+            assert len({canonical_json(p) for p in payloads}) == 1
+            assert len(payloads) == 3
+            facts.append(expense_facts(payloads[0]))
+    finally:
+        sandbox.control.reset()
+    assert {(f.state, f.service_date, f.psa_user_id) for f in facts} == {(ApprovalState.APPROVED, monday.date(), user)}
+    assert [(f.category, f.receipt, f.reimbursement, f.description) for f in facts] == [
+        ("Lodging", Money(Decimal("412.50"), "CHF"), Money(Decimal("462.50"), "USD"), "hotel"),
+        ("Mileage", Money(Decimal("82.745"), "USD"), Money(Decimal("82.745"), "USD"), ""),
+        ("Meals", Money(Decimal("31.10"), "USD"), Money(Decimal("31.10"), "USD"), ""),
+    ]
+
+
+def test_overtime_and_tasks_are_read_alike_from_the_list_by_id_and_from_the_approval(
+    sandbox: SandboxServer, clockify: ClockifyClient, company: DemoCompany
+) -> None:
+    """An hour of overtime must not become an ordinary one when the approval's webhook comes after the entry's."""
+    monday = dt.datetime(2026, 11, 9, 12, tzinfo=dt.UTC)
+    user, project = company.entries[0].user_id, company.projects[0].psa_id
+    with actors_at(sandbox) as people:
+        made = people.record_entry(user, project, monday, 60, task="Build", tags=["Travel", "Overtime"])
+        people.approve([people.submit_week(user, monday.replace(hour=5))])
+    try:
+        in_request = [e for r in clockify.approval_requests() for e in r["entries"] if e["id"] == made]
+        listed = [e for e in clockify.time_entries(user, monday, monday) if e["id"] == made]
+        by_id = clockify.time_entry(made)
+        assert by_id is not None
+        payloads = [
+            time_entry_payload(body, entry_id=made, user_id=user, time_zone="Europe/London", approval=None)
+            for body in (*in_request, *listed, by_id)
+        ]
+        tasks, tags = clockify.tasks(project), clockify.tags()
+    finally:
+        sandbox.control.reset()
+    assert len(payloads) == 3
+    assert len({canonical_json(p) for p in payloads}) == 1
+    facts = time_entry_facts(payloads[0])
+    assert (facts.task, facts.work_types) == ("Build", ("overtime", "travel"))
+    assert [t["name"] for t in tasks] == ["Build"]
+    assert {t["name"] for t in tags} >= {"Overtime", "Travel"}
+
+
+def test_a_deleted_expense_is_gone(sandbox: SandboxServer, clockify: ClockifyClient, company: DemoCompany) -> None:
+    """None by its id is what makes a tombstone."""
+    with actors_at(sandbox) as people:
+        made = people.record_expense(
+            company.entries[0].user_id, None, dt.date(2026, 11, 9), "Meals", Decimal(5), billable=False
+        )
+        assert clockify.expense(made) is not None
+        people.delete_expense(made)
+    assert clockify.expense(made) is None
+    assert made not in {e["id"] for e in clockify.expenses()}
 
 
 def test_every_project_client_and_rate_is_read(clockify: ClockifyClient, company: DemoCompany) -> None:

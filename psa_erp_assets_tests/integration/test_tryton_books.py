@@ -1,14 +1,25 @@
 """Master data and read-back of a real Tryton in which finance has been at work."""
 
 import datetime as dt
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from psa_erp_assets.adapters.connectors.tryton.read_back import ReadBack
+from psa_erp_assets.adapters.connectors.tryton.read_back import AccountBalance, BookedDocument, ReadBack
 from psa_erp_assets.adapters.connectors.tryton.rpc import UserRefusedError
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.effects import BillingLine, CostTransaction, reversal_of
+from psa_erp_assets.domain.effects import (
+    BilledTo,
+    BillingLine,
+    CostTransaction,
+    Effect,
+    IntercompanyCharge,
+    RevenueEntry,
+    RevenueKind,
+    reversal_of,
+)
 from psa_erp_assets.domain.erp import Accepted, Create
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.sandbox.tryton.build import Kind
@@ -42,12 +53,38 @@ def uk_line(tryton: RunningTryton, day: dt.date = dt.date(2026, 9, 14)) -> Billi
     )
 
 
-def create(tryton: RunningTryton, effect: BillingLine | CostTransaction, name: str) -> tuple[str, str]:
+def create(tryton: RunningTryton, effect: Effect, name: str) -> tuple[str, str]:
     """Its key and id."""
     key = key_of("books", name)
     answer = tryton.erp.submit([Create(key=key, effect=effect)])
     assert isinstance(answer, Accepted), answer
     return key, answer.erp_ids[key]
+
+
+def earned(tryton: RunningTryton, amount: str, day: dt.date = END, **changes: object) -> RevenueEntry:
+    """Pounds that a contract earned."""
+    entry = RevenueEntry(
+        erp_company=tryton.companies["UK"],
+        analytic=tryton.project("UK"),
+        service_date=day,
+        amount=Money(Decimal(amount), "GBP"),
+        description="CON-001 main: earned",
+        kind=RevenueKind.RECOGNITION,
+    )
+    return replace(entry, **changes)
+
+
+def instalment(tryton: RunningTryton, amount: str, day: dt.date = END) -> BillingLine:
+    """Pounds that are billed on account of what is earned at other times."""
+    price = Money(Decimal(amount), "GBP")
+    on_account = BilledTo.CONTRACT_BALANCE
+    return replace(uk_line(tryton, day), minutes=0, per_hour=None, amount=price, employee_name="", account=on_account)
+
+
+def billed(tryton: RunningTryton, *months: ServiceMonth) -> Mapping[str, BookedDocument]:
+    """The UK company's lines by their ids in Tryton."""
+    lines = ReadBack(tryton.rpc).billing_lines(tryton.companies["UK"], min(months), max(months))
+    return {line.document.erp_id: line for line in lines}
 
 
 def test_master_data_are_all_there_with_what_is_retired(tryton: RunningTryton):
@@ -162,6 +199,150 @@ def test_cost_entries_are_read_with_their_project_and_month(tryton: RunningTryto
     assert (booked.analytic, booked.document.posted) == (effect.analytic, True)
     assert key not in {b.key for b in books.cost_transactions(company, OCTOBER, OCTOBER)}
     assert key in {b.key for b in books.cost_transactions(company, SEPTEMBER, OCTOBER)}
+
+
+def test_revenue_entries_and_charges_are_read_apart_from_each_other_and_from_cost(tryton: RunningTryton):
+    """All are journal entries; one counted among the others would be a margin, a debt or revenue that is not there."""
+    books, uk, november = ReadBack(tryton.rpc), tryton.companies["UK"], ServiceMonth(2026, 11)
+    day = november.last_day
+    recognized = earned(tryton, "100.01", day)
+    lost = replace(recognized, kind=RevenueKind.LOSS_PROVISION, amount=Money(Decimal("-7.00"), "GBP"))
+    charged = IntercompanyCharge(
+        erp_company=uk,
+        partner_company=tryton.companies["US"],
+        employee_name="Ada Jones",
+        service_date=day,
+        minutes=95,
+        per_hour=Money(Decimal(60), "GBP"),
+        amount=Money(Decimal(95), "GBP"),
+        description="workshop",
+    )
+    cost = CostTransaction(
+        erp_company=uk,
+        analytic=tryton.project("UK"),
+        employee_name="Ada Jones",
+        service_date=day,
+        minutes=30,
+        per_hour=Money(Decimal(60), "GBP"),
+        amount=Money(Decimal(30), "GBP"),
+        description="workshop",
+    )
+    keys = {name: create(tryton, e, f"apart {name}") for name, e in
+            {"recognized": recognized, "lost": lost, "charged": charged, "cost": cost}.items()}  # fmt: skip
+    tryton.finance.post_moves(uk, [keys["recognized"][1]])
+
+    revenue = {b.key: b for b in books.revenue_entries(uk, november, november)}
+    assert {key: (b.document.amount, b.analytic) for key, b in revenue.items()} == {
+        keys["recognized"][0]: (recognized.amount, recognized.analytic),
+        keys["lost"][0]: (lost.amount, lost.analytic),
+    }
+    assert revenue[keys["recognized"][0]].document.posted
+    assert not revenue[keys["lost"][0]].document.posted
+    [charge] = books.intercompany_charges(uk, november, november)
+    assert (charge.key, charge.document.amount, charge.document.minutes) == (keys["charged"][0], charged.amount, 95)
+    assert (charge.analytic, charge.party) == (None, None)
+    assert [b.key for b in books.cost_transactions(uk, november, november)] == [keys["cost"][0]]
+    assert books.revenue_entries(uk, OCTOBER, OCTOBER) == books.intercompany_charges(uk, OCTOBER, OCTOBER) == []
+
+
+def test_a_revenue_entry_made_by_hand_is_read_with_its_amount(tryton: RunningTryton):
+    """An accountant's own accrual belongs to what was earned; unseen, the month would be recognized twice."""
+    uk, month = tryton.companies["UK"], ServiceMonth(2026, 12)
+    _, erp_id = create(tryton, earned(tryton, "50.00", month.last_day), "to be unstamped")
+    tryton.rpc.call("model.account.move.write", [int(erp_id)], {"description": "accrual"})
+    [booked] = ReadBack(tryton.rpc).revenue_entries(uk, month, month)
+    assert (booked.key, booked.document.erp_id, booked.document.amount.amount) == (None, erp_id, Decimal("50.00"))
+
+
+def test_the_contract_balance_is_what_was_earned_less_what_was_billed(tryton: RunningTryton):
+    """The balance sheet's contract asset or liability: on another account it would be neither, or revenue twice."""
+    de, may, books = tryton.companies["DE"], ServiceMonth(2026, 5), ReadBack(tryton.rpc)
+    here = {"erp_company": de, "analytic": tryton.project("DE"), "service_date": may.last_day}
+    revenue = replace(earned(tryton, "1000.01"), amount=Money(Decimal("1000.01"), "EUR"), **here)
+    line = replace(
+        instalment(tryton, "600.00"), amount=Money(Decimal(600), "EUR"), tax=tryton.tax("DE USt 19%"), **here
+    )
+    _, earned_id = create(tryton, revenue, "earned")
+    assert books.general_ledger(de, may) == {
+        "1250": AccountBalance(posted=Decimal(0), draft=Decimal("1000.01")),
+        "4000": AccountBalance(posted=Decimal(0), draft=Decimal("-1000.01")),
+    }
+    tryton.finance.post_moves(de, [earned_id])
+    _, line_id = create(tryton, line, "instalment")
+    tryton.finance.post_invoices(de, tryton.finance.invoice_lines(de, on=may.last_day, line_ids=[line_id]))
+
+    ledger = books.general_ledger(de, may)
+    assert {code: balance.posted for code, balance in ledger.items()} == {
+        "1200": Decimal("714.00"),
+        "1250": Decimal("400.01"),
+        "2200": Decimal("-114.00"),
+        "4000": Decimal("-1000.01"),
+    }
+    assert {balance.draft for balance in ledger.values()} == {0}
+    [account] = tryton.rpc.search("account.account", [["code", "=", "1250"], ["company", "=", int(de)]], ["deferral"])
+    assert account["deferral"], "carried over into the next year"
+
+
+@pytest.mark.parametrize("posted_first", [False, True])
+def test_the_lines_of_a_cancelled_invoice_are_not_billed(tryton: RunningTryton, *, posted_first: bool):
+    """Taken as billed, the work on a cancelled invoice would never be invoiced again."""
+    uk, finance = tryton.companies["UK"], tryton.finance
+    key, line_id = create(tryton, uk_line(tryton), f"cancelled {posted_first}")
+    [invoice] = finance.invoice_lines(uk, on=END, line_ids=[line_id])
+    if posted_first:
+        finance.post_invoices(uk, [invoice])
+    finance.cancel_invoice(uk, invoice)
+    line = billed(tryton, SEPTEMBER)[line_id]
+    assert (line.key, line.document.document_state, line.document.posted) == (key, "cancelled", False)
+    [booked] = [i for i in ReadBack(tryton.rpc).invoices(uk) if i.erp_id == invoice]
+    assert (booked.state, booked.lines, booked.net) == ("cancelled", 1, Decimal("150.03"))
+
+
+def test_a_part_of_an_invoice_credited_by_hand_is_led_back_to_its_lines(tryton: RunningTryton):
+    """Only the credited hours may become billable again (odoo#280601): without the link all would, or none."""
+    uk, finance = tryton.companies["UK"], tryton.finance
+    keys, ids = zip(*(create(tryton, uk_line(tryton), f"partly {n}") for n in range(3)), strict=True)
+    [invoice] = finance.invoice_lines(uk, on=END, line_ids=ids)
+    finance.post_invoices(uk, [invoice])
+    credit_note = finance.credit_invoice(uk, invoice, {ids[0]: 25, ids[2]: 60}, on=END)
+    finance.post_invoices(uk, [credit_note])
+
+    lines = billed(tryton, SEPTEMBER)
+    taken_back = {line.credits_key: line for line in lines.values() if line.credits_key is not None}
+    assert {key: line.document.minutes for key, line in taken_back.items()} == {keys[0]: -25, keys[2]: -60}
+    assert taken_back[keys[0]].document.amount == Money(Decimal("-62.51"), "GBP")
+    assert all(
+        (line.key, line.document.posted, line.document_date) == (None, True, END) for line in taken_back.values()
+    )
+    assert all(lines[line_id].credits_key is None and lines[line_id].document.posted for line_id in ids)
+    booked = {i.erp_id: i for i in ReadBack(tryton.rpc).invoices(uk)}
+    assert (booked[invoice].lines, booked[invoice].net, booked[invoice].tax) == (3, Decimal("450.09"), Decimal("90.02"))
+    assert (booked[credit_note].lines, booked[credit_note].net) == (2, Decimal("-212.54"))
+
+
+def test_an_invoice_that_was_refunded_is_in_the_books_with_its_credit(tryton: RunningTryton):
+    """Tryton calls it cancelled; read so, its credit note would count against nothing and the work be billed twice."""
+    uk, finance = tryton.companies["UK"], tryton.finance
+    key, line_id = create(tryton, uk_line(tryton), "refunded")
+    [invoice] = finance.invoice_lines(uk, on=END, line_ids=[line_id])
+    finance.post_invoices(uk, [invoice])
+    finance.credit_invoice(uk, invoice, on=END, refund=True)
+    lines = billed(tryton, SEPTEMBER)
+    [credit] = [line for line in lines.values() if line.credits_key == key]
+    assert (lines[line_id].document.document_state, lines[line_id].document.posted) == ("paid", True)
+    assert (credit.document.posted, credit.document.minutes) == (True, -60)
+    assert credit.document.tax_amount == Decimal("-30.01")
+
+
+def test_a_line_entered_by_hand_without_hours_has_no_minutes(tryton: RunningTryton):
+    """One unit is not one hour: it would be billed time that nobody worked."""
+    de = tryton.companies["DE"]
+    by_hand = tryton.finance.add_line(
+        de, party=tryton.parties["CUS-0003"], currency="EUR", amount=Decimal("9.99"), description="courier"
+    )
+    entered = ServiceMonth.of(dt.datetime.now(dt.UTC).date())
+    lines = {b.document.erp_id: b for b in ReadBack(tryton.rpc).billing_lines(de, entered, entered)}
+    assert lines[by_hand].document.minutes == 0
 
 
 def test_a_period_with_drafts_in_it_does_not_close(tryton: RunningTryton):

@@ -3,6 +3,7 @@
 import concurrent.futures
 import datetime as dt
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
@@ -12,7 +13,18 @@ import pytest
 from psa_erp_assets.adapters.connectors.tryton.rpc import TrytonError
 from psa_erp_assets.adapters.postgres import ServerInfo
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.effects import BillingLine, CostTransaction, Effect, EffectType
+from psa_erp_assets.domain.effects import (
+    BilledTo,
+    BillingLine,
+    CostKind,
+    CostTransaction,
+    Effect,
+    EffectType,
+    IntercompanyCharge,
+    RevenueEntry,
+    RevenueKind,
+    reversal_of,
+)
 from psa_erp_assets.domain.erp import Accepted, Answer, Create, ErpClass, ErpDocument, Rejected, Throttled, Withdraw
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.sandbox.tryton.build import Kind
@@ -62,6 +74,66 @@ def cost(tryton: RunningTryton, **changes: object) -> CostTransaction:
     return replace(transaction, **changes)
 
 
+def fee(tryton: RunningTryton, **changes: object) -> BillingLine:
+    """1,234.56 that are not billed by the hour."""
+    price = Money(Decimal("1234.56"), "USD")
+    return replace(billing(tryton, minutes=0, per_hour=None, amount=price, employee_name=""), **changes)
+
+
+def instalment(tryton: RunningTryton, **changes: object) -> BillingLine:
+    """The same, billed before it is earned."""
+    return fee(tryton, account=BilledTo.CONTRACT_BALANCE, **changes)
+
+
+def borrowed(tryton: RunningTryton, **changes: object) -> CostTransaction:
+    """The cost of somebody whom another entity employs."""
+    return cost(tryton, kind=CostKind.INTERCOMPANY, **changes)
+
+
+def expense(tryton: RunningTryton, **changes: object) -> CostTransaction:
+    """A receipt of 50.00."""
+    return cost(tryton, kind=CostKind.EXPENSE, minutes=0, per_hour=None, **changes)
+
+
+def charge(tryton: RunningTryton, **changes: object) -> IntercompanyCharge:
+    """50 minutes at 90.00 an hour that the US company's person worked for the UK company."""
+    effect = IntercompanyCharge(
+        erp_company=tryton.companies["US"],
+        partner_company=tryton.companies["UK"],
+        employee_name="Ada Jones",
+        service_date=DAY,
+        minutes=50,
+        per_hour=Money(Decimal(90), "USD"),
+        amount=Money(Decimal(75), "USD"),
+        description="2026-09-14 Ada Jones: workshop",
+    )
+    return replace(effect, **changes)
+
+
+def recognition(tryton: RunningTryton, **changes: object) -> RevenueEntry:
+    """1,000.01 earned in September."""
+    entry = RevenueEntry(
+        erp_company=tryton.companies["US"],
+        analytic=tryton.project("US"),
+        service_date=dt.date(2026, 9, 30),
+        amount=Money(Decimal("1000.01"), "USD"),
+        description="CON-001 main: earned in 2026-09",
+        kind=RevenueKind.RECOGNITION,
+    )
+    return replace(entry, **changes)
+
+
+def loss(tryton: RunningTryton, **changes: object) -> RevenueEntry:
+    """The same amount as an expected loss."""
+    return recognition(tryton, kind=RevenueKind.LOSS_PROVISION, **changes)
+
+
+ENTRIES = [cost, borrowed, expense, charge, recognition, loss]
+EVERY_KIND = [billing, fee, instalment, *ENTRIES]
+EACH_TYPE = [billing, cost, charge, recognition]
+MakeEffect = Callable[[RunningTryton], Effect]
+
+
 def made(tryton: RunningTryton, *effects: Effect, of: str) -> tuple[list[str], list[str]]:
     """Create the effects in one request; their keys and ids."""
     commands = [Create(key=key_of(of, i), effect=effect) for i, effect in enumerate(effects)]
@@ -92,8 +164,8 @@ def test_the_class_is_found_out_from_the_server(make_tryton: MakeTryton, tryton:
     assert tryton.erp.erp_class is (ErpClass.EXTERNAL_ID if has_field else ErpClass.SEARCHABLE_FIELD)
 
 
-@pytest.mark.parametrize("make_effect", [billing, cost])
-def test_a_document_is_created_found_and_withdrawn(tryton: RunningTryton, make_effect):
+@pytest.mark.parametrize("make_effect", EVERY_KIND)
+def test_a_document_is_created_found_and_withdrawn(tryton: RunningTryton, make_effect: MakeEffect):
     """The whole life of a draft: anything that changes on the way is drift or a duplicate later."""
     effect = make_effect(tryton)
     [key], [erp_id] = made(tryton, effect, of=f"life of {make_effect.__name__}")
@@ -105,8 +177,8 @@ def test_a_document_is_created_found_and_withdrawn(tryton: RunningTryton, make_e
         erp_company=effect.erp_company,
         effect_type=effect.effect_type,
         amount=effect.amount,
-        minutes=50,
-        date=DAY,
+        minutes=effect.minutes,
+        date=effect.service_date,
         document=None,
         document_state=None,
         posted=False,
@@ -119,14 +191,101 @@ def test_a_document_is_created_found_and_withdrawn(tryton: RunningTryton, make_e
     assert tryton.erp.submit([command]) == Accepted(erp_ids={command.key: erp_id}), "already gone is withdrawn"
 
 
-def test_credits_and_reversals_are_read_back_with_their_sign(tryton: RunningTryton):
+@pytest.mark.parametrize("make_effect", EVERY_KIND)
+def test_credits_and_reversals_are_read_back_with_their_sign(tryton: RunningTryton, make_effect: MakeEffect):
     """A credit that reads as a charge would double what it should cancel."""
-    credit = billing(tryton, minutes=-50, amount=Money(Decimal("-83.33"), "USD"))
-    reversal = cost(tryton, minutes=-50, amount=Money(Decimal(-50), "USD"))
-    for effect in (credit, reversal):
-        [key], _ = made(tryton, effect, of=f"sign of {effect.effect_type}")
-        [document] = found(tryton, effect, key)
-        assert (document.amount, document.minutes) == (effect.amount, -50)
+    effect = reversal_of(make_effect(tryton))
+    [key], _ = made(tryton, effect, of=f"sign of {make_effect.__name__}")
+    [document] = found(tryton, effect, key)
+    assert (document.amount, document.minutes) == (effect.amount, effect.minutes)
+    assert document.amount.amount < 0
+
+
+@pytest.mark.parametrize(
+    ("make_effect", "debited", "credited", "on_project"),
+    [
+        (cost, "5000", "5900", {"5000"}),
+        (borrowed, "5000", "2150", {"5000"}),
+        (expense, "5000", "2160", {"5000"}),
+        (charge, "1260", "5910", set()),
+        (recognition, "1250", "4000", {"1250", "4000"}),
+        (loss, "5100", "2300", {"5100"}),
+    ],
+)
+@pytest.mark.parametrize("reversed_", [False, True])
+def test_each_entry_is_balanced_and_on_its_two_accounts(
+    tryton: RunningTryton,
+    make_effect: MakeEffect,
+    debited: str,
+    credited: str,
+    on_project: set[str],
+    *,
+    reversed_: bool,
+):
+    """On another account the amount would be right and the books wrong; without its project no margin sees it."""
+    effect = make_effect(tryton)
+    amount = effect.amount.amount
+    if reversed_:
+        effect, debited, credited = reversal_of(effect), credited, debited
+    _, [erp_id] = made(tryton, effect, of=f"accounts of {make_effect.__name__} {reversed_}")
+    lines = tryton.rpc.search(
+        "account.move.line",
+        [["move", "=", int(erp_id)]],
+        ["account.code", "debit", "credit", "party", "analytic_lines.account", "analytic_lines.debit"],
+    )
+    assert {line["account."]["code"]: (line["debit"], line["credit"]) for line in lines} == {
+        debited: (amount, 0),
+        credited: (0, amount),
+    }
+    projects = {line["account."]["code"]: [a["account"] for a in line["analytic_lines."]] for line in lines}
+    assert {code for code, accounts in projects.items() if accounts} == on_project
+    assert all(accounts in ([], [int(tryton.project("US"))]) for accounts in projects.values())
+    assert all(a["debit"] == line["debit"] for line in lines for a in line["analytic_lines."])
+    tryton.finance.post_moves(effect.erp_company, [erp_id])
+
+
+@pytest.mark.parametrize(
+    ("make_effect", "code", "quantity", "price"),
+    [(fee, "4000", "1", "1234.56"), (instalment, "1250", "1", "1234.56"), (billing, "4000", "0.8333333333", "100")],
+)
+def test_a_line_is_billed_by_its_unit_on_its_account(
+    tryton: RunningTryton, make_effect: MakeEffect, code: str, quantity: str, price: str
+):
+    """A fee shown as hours is nonsense on an invoice; on the revenue account it would be earned twice."""
+    effect = make_effect(tryton)
+    for sign, each in ((1, effect), (-1, reversal_of(effect))):
+        _, [erp_id] = made(tryton, each, of=f"unit of {make_effect.__name__} {sign}")
+        [line] = tryton.rpc.search(
+            "account.invoice.line",
+            [["id", "=", int(erp_id)]],
+            ["account.code", "quantity", "unit_price", "product.code", "unit.symbol"],
+        )
+        assert (line["account."]["code"], line["quantity"], line["unit_price"]) == (
+            code,
+            Decimal(quantity) * sign,
+            Decimal(price),
+        )
+        expected = ("CONSULTING", "h") if make_effect is billing else ("FEE", "u")
+        assert (line["product."]["code"], line["unit."]["symbol"]) == expected
+
+
+@pytest.mark.parametrize("make_effect", EACH_TYPE)
+def test_a_document_is_found_as_its_own_type_only(tryton: RunningTryton, make_effect: MakeEffect):
+    """Three types are journal entries: one taken for another would confirm what was never made."""
+    effect = make_effect(tryton)
+    [key], _ = made(tryton, effect, of=f"type of {make_effect.__name__}")
+    there = {t: tryton.erp.look_up(effect.erp_company, t, [key])[key] for t in EffectType}
+    assert [t for t, documents in there.items() if documents] == [effect.effect_type]
+
+
+def test_an_entry_that_finance_moved_to_another_journal_is_still_found(tryton: RunningTryton):
+    """What a look-up misses is sent again: the books would have it twice."""
+    effect = recognition(tryton)
+    [key], [erp_id] = made(tryton, effect, of="another journal")
+    [journal] = tryton.rpc.search("account.journal", [["code", "=", "PROJ"]], ["id"])
+    tryton.rpc.call("model.account.move.write", [int(erp_id)], {"journal": journal["id"]})
+    assert [d.amount for d in found(tryton, effect, key)] == [effect.amount]
+    assert list(tryton.erp.look_up(effect.erp_company, COST, [key])[key]) == []
 
 
 @pytest.mark.parametrize(
@@ -258,11 +417,13 @@ def test_withdrawals_race_with_invoicing_and_exactly_one_wins(tryton: RunningTry
             assert [d.document for d in found(tryton, line, key)] == taken_by
 
 
-def test_a_closed_period_is_named_as_such_and_reopened_takes_the_cost(tryton: RunningTryton):
+@pytest.mark.parametrize("make_effect", ENTRIES)
+def test_a_closed_period_is_named_as_such_and_reopened_takes_the_entry(tryton: RunningTryton, make_effect: MakeEffect):
     """Never re-dated: the item waits for finance with the right reason, and goes through once the period is open."""
-    july, effect = ServiceMonth(2026, 7), cost(tryton, service_date=dt.date(2026, 7, 1))
+    july, effect = ServiceMonth(2026, 7), replace(make_effect(tryton), service_date=dt.date(2026, 7, 1))
+    tryton.finance.post_moves(effect.erp_company, tryton.finance.draft_moves(effect.erp_company, july))
     tryton.finance.close_period(effect.erp_company, july)
-    command = Create(key=key_of("closed"), effect=effect)
+    command = Create(key=key_of("closed", make_effect.__name__), effect=effect)
     answer = tryton.erp.submit([command])
     assert isinstance(answer, Rejected)
     assert answer.code == "period_closed"
@@ -270,6 +431,42 @@ def test_a_closed_period_is_named_as_such_and_reopened_takes_the_cost(tryton: Ru
     assert isinstance(tryton.erp.submit([command]), Accepted)
     [document] = found(tryton, effect, command.key)
     assert document.date == dt.date(2026, 7, 1)
+
+
+@pytest.mark.parametrize("make_effect", ENTRIES)
+def test_an_entry_that_somebody_chose_another_date_for_says_what_it_is_for(
+    tryton: RunningTryton, make_effect: MakeEffect
+):
+    """In the open period by choice; without the date in its text nobody could tell which month it belongs to."""
+    chosen = dt.date(2026, 10, 1)
+    effect = replace(make_effect(tryton), service_date=dt.date(2026, 8, 31), posting_date=chosen)
+    [key], [erp_id] = made(tryton, effect, of=f"chosen {make_effect.__name__}")
+    [document] = found(tryton, effect, key)
+    assert document.date == chosen
+    fields = ["date", "period.start_date", "description", "lines.description", "lines.analytic_lines.date"]
+    [move] = tryton.rpc.search("account.move", [["id", "=", int(erp_id)]], fields)
+    assert (move["date"], move["period."]["start_date"]) == (chosen, chosen)
+    assert {a["date"] for line in move["lines."] for a in line["analytic_lines."]} <= {chosen}
+    for text in (move["description"], *(line["description"] for line in move["lines."])):
+        assert "(for 2026-08-31, booked in another period by choice)" in text
+    assert document.minutes == effect.minutes
+
+
+def test_a_charge_says_who_owes_it(tryton: RunningTryton):
+    """Its account has no party, so that only the text tells finance which company to settle with."""
+    effect = charge(tryton)
+    _, [erp_id] = made(tryton, effect, of="owed")
+    [move] = tryton.rpc.search("account.move", [["id", "=", int(erp_id)]], ["description"])
+    [partner] = [c.name for c in tryton.master.companies() if c.id == effect.partner_company]
+    assert move["description"].endswith(f"(owed by {partner})")
+
+
+@pytest.mark.parametrize("partner", ["999999", "nobody"])
+def test_a_charge_to_a_company_that_is_not_there_is_rejected(tryton: RunningTryton, partner: str):
+    """Booked anyway, nobody would ever owe it."""
+    answer = tryton.erp.submit([Create(key=key_of("owed", partner), effect=charge(tryton, partner_company=partner))])
+    assert isinstance(answer, Rejected)
+    assert answer.code == "posting_rejected"
 
 
 def test_a_date_without_a_period_is_rejected(tryton: RunningTryton):
@@ -297,6 +494,8 @@ def test_an_inactive_tax_is_refused_by_the_sync_itself(tryton: RunningTryton):
         {"per_hour": Money(Decimal("100.00005"), "USD")},
         {"amount": Money(Decimal("90.00"), "USD")},
         {"per_hour": Money(Decimal(100), "XXX"), "amount": Money(Decimal("83.33"), "XXX")},
+        {"per_hour": None},
+        {"per_hour": None, "minutes": 0, "amount": Money(Decimal("83.33333"), "USD")},
     ],
     ids=",".join,
 )
@@ -311,8 +510,8 @@ def test_what_tryton_cannot_take_is_rejected_and_leaves_nothing(tryton: RunningT
     assert found(tryton, effect, key) == []
 
 
-@pytest.mark.parametrize("make_effect", [billing, cost])
-def test_the_same_key_twice(tryton: RunningTryton, make_effect):
+@pytest.mark.parametrize("make_effect", EACH_TYPE)
+def test_the_same_key_twice(tryton: RunningTryton, make_effect: MakeEffect):
     """With the companion the second is refused and told apart; stock Tryton takes it, and the look-up shows both."""
     effect = make_effect(tryton)
     [key], _ = made(tryton, effect, of=f"twice {make_effect.__name__}")
@@ -380,7 +579,7 @@ def test_commands_that_belong_to_two_requests_are_a_programming_error(tryton: Ru
 
 def test_hundreds_of_documents_are_made_and_looked_up_in_few_calls(tryton: RunningTryton):
     """One call a line would take minutes for a month; a look-up that loses one would have it sent again."""
-    for effect in (billing(tryton), cost(tryton)):
+    for effect in (billing(tryton), cost(tryton), recognition(tryton)):
         keys, ids = made(tryton, *[effect] * 150, of=f"bulk {effect.effect_type}")
         looked_up = tryton.erp.look_up(effect.erp_company, effect.effect_type, [*keys, key_of("not there")])
         assert [[d.erp_id for d in looked_up[key]] for key in keys] == [[erp_id] for erp_id in ids]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.decide import Decision, Outcome, Route
+from psa_erp_assets.domain.decision import Decision, Outcome, Route
 from psa_erp_assets.domain.effects import Effect, EffectType
 from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
 from psa_erp_assets.domain.posting import Leg, Posting, new_posting
@@ -21,7 +21,7 @@ _LEGS = {Action.CREATE: Leg.ORIGINAL, Action.REVERSE: Leg.REVERSAL, Action.WITHD
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One revision of a piece of work."""
+    """One revision of a piece of work. `lent` says that the other company employs whoever did it."""
 
     id: str
     revision: int
@@ -30,6 +30,7 @@ class Entry:
     minutes: int
     approved: bool
     billable: bool
+    lent: bool
     poisoned: bool
 
 
@@ -54,6 +55,7 @@ class Company:
                 minutes=rng.randint(1, 480),
                 approved=True,
                 billable=rng.random() < 0.8,
+                lent=rng.random() < 0.4,
                 poisoned=rng.random() < 0.05,
             )
         elif rng.random() < 0.1:
@@ -63,7 +65,14 @@ class Company:
             return
         else:
             old = self.entries[rng.choice(sorted(self.entries))]
-            change = rng.choice(({"minutes": rng.randint(1, 480)}, {"approved": not old.approved}, {"poisoned": False}))
+            change = rng.choice(
+                (
+                    {"minutes": rng.randint(1, 480)},
+                    {"approved": not old.approved},
+                    {"poisoned": False},
+                    {"lent": not old.lent},
+                )
+            )
             entry = replace(old, revision=old.revision + 1, **change)
         self.entries[entry.id] = entry
         self.note(f"company: {entry}")
@@ -73,7 +82,11 @@ class Company:
         route = Route("DE", ServiceMonth.of(entry.service_date), None)
         effects: tuple[Effect, ...] = ()
         if entry.approved:
-            kinds = EffectType if entry.billable else (EffectType.COST_TRANSACTION,)
+            kinds = [EffectType.COST_TRANSACTION]
+            if entry.billable:
+                kinds += [EffectType.BILLING_LINE, EffectType.REVENUE_ENTRY]
+            if entry.lent:
+                kinds.append(EffectType.INTERCOMPANY_CHARGE)
             effects = tuple(self._effect(entry, kind) for kind in kinds)
         return Decision(
             object_id=entry.id,
@@ -84,24 +97,35 @@ class Company:
             effects=effects,
         )
 
-    def plan(self, store: MemoryPostingStore, on_document: Collection[str], now: dt.datetime) -> int:
+    def plan(
+        self,
+        store: MemoryPostingStore,
+        on_document: Collection[str],
+        cancelled: Collection[str],
+        now: dt.datetime,
+    ) -> int:
         """Plan every entry anew and apply the plans; returns how many items did something."""
         made: dict[str, list[Posting]] = defaultdict(list)
         for posting in store.postings.values():
             made[posting.object_id].append(posting)
         acted = 0
         for entry in self.entries.values():
-            items = plan_entry(self.decide(entry), made[entry.id], frozenset(on_document), TENANT)
+            items = plan_entry(
+                self.decide(entry), made[entry.id], frozenset(on_document), TENANT, cancelled=frozenset(cancelled)
+            )
             for item in items:
                 if item.acts:
                     self.note(
                         f"plan: {item.action} {item.effect_type} {entry.id} {(item.key or '')[:6]}: {item.reason}"
                     )
                     acted += 1
-            # Cancellations first: they release the claims that what replaces them needs.
+            # What ends comes first: it releases the claims that what replaces it needs.
             for item in items:
                 if item.action is Action.CANCEL and item.key:
                     store.cancel([item.key], now, item.reason)
+            for item in items:
+                if item.action is Action.VOID and item.key:
+                    store.void([item.key], now, item.reason)
             store.add([_posting(item, entry, now) for item in items if item.action in _LEGS], now)
             for item in items:
                 if item.action is Action.RETRY and item.key:
@@ -109,11 +133,12 @@ class Company:
         return acted
 
     def _effect(self, entry: Entry, kind: EffectType) -> Effect:
+        [other] = set(COMPANIES) - {entry.erp_company}
         effect = make_effect(
             entry.minutes,
             rate=f"{self.rates[entry.erp_company]}.00",
             effect_type=kind,
-            erp_company=entry.erp_company,
+            erp_company=other if kind is EffectType.INTERCOMPANY_CHARGE else entry.erp_company,
             service_date=entry.service_date,
         )
         return replace(effect, description=POISON) if entry.poisoned else effect

@@ -67,6 +67,9 @@ class MemoryPostingStore:
     def cancel(self, keys: Collection[str], now: dt.datetime, reason: str) -> frozenset[str]:
         return self._apply(keys, lambda p: states.cancel(p, now, reason))
 
+    def void(self, keys: Collection[str], now: dt.datetime, reason: str) -> frozenset[str]:
+        return self._apply(keys, lambda p: states.void(p, now, reason))
+
     def retry(self, keys: Collection[str], now: dt.datetime, reason: str) -> frozenset[str]:
         return self._apply(keys, lambda p: states.retry(p, now, reason))
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from psa_erp_assets.domain.back_pressure import WaitBounds
 from psa_erp_assets.domain.effects import EffectType
-from psa_erp_assets.domain.erp import Create, ErpClass
+from psa_erp_assets.domain.erp import Create, ErpClass, ErpDocument
 from psa_erp_assets.domain.posting import ENDED, EVER_CONFIRMED, WAITS_FOR_HUMAN, Leg, Operation, Posting, State
 from psa_erp_assets.domain.posting_look_up import Patience, surplus
+from psa_erp_assets.domain.reconcile import CANCELLED
 from psa_erp_assets.services.posting_engine import PostingEngine
 from psa_erp_assets.services.posting_policy import EnginePolicy
 from psa_erp_assets_tests.simulator.company import COMPANIES, Company
@@ -155,14 +156,18 @@ class Simulation:
         self._note("faults stop")
 
     def _finance_works(self) -> None:
-        """Finance puts a draft on an invoice or takes one off it, at any moment; or posts the invoice."""
+        """Finance puts a draft on an invoice or takes one off it, at any moment; posts the invoice, or cancels it."""
         if not self.erp.documents:
             return
         rng = self._rng
         document = self.erp.documents[rng.choice(sorted(self.erp.documents))]
-        if document.posted:
+        if document.document_state == CANCELLED:
             return
-        if document.document is None:
+        if document.document is not None and rng.random() < 0.3 and self._can_be_cancelled(document):
+            changed = replace(document, document_state=CANCELLED, posted=False)
+        elif document.posted:
+            return
+        elif document.document is None:
             changed = replace(document, document=f"INV-{document.erp_id}", document_state="draft")
         elif rng.random() < 0.5:
             changed = replace(document, document=None, document_state=None)
@@ -171,9 +176,21 @@ class Simulation:
         self._note(f"finance: document {document.erp_id} on {changed.document}, {changed.document_state}")
         self.erp.edit(document.erp_id, changed)
 
+    def _can_be_cancelled(self, document: ErpDocument) -> bool:
+        """Whether it is a billing line that nothing takes back: a credit that is on its way is not called back."""
+        line = self.store.postings[document.key]
+        removals = [p.state for p in self.store.postings.values() if p.target_key == line.key]
+        return (
+            (line.effect_type, line.leg, line.state) == (EffectType.BILLING_LINE, Leg.ORIGINAL, State.VERIFIED)
+            and all(state in (State.CANCELLED, State.REJECTED) for state in removals)
+            and sum(d.key == document.key for d in self.erp.documents.values()) == 1
+        )
+
     def _plan(self) -> int:
-        taken_up = {d.key for d in self.erp.documents.values() if d.document is not None}
-        return self.company.plan(self.store, taken_up, self.scheduler.now())
+        documents = self.erp.documents.values()
+        taken_up = {d.key for d in documents if d.document is not None}
+        cancelled = {d.key for d in documents if d.document_state == CANCELLED}
+        return self.company.plan(self.store, taken_up, cancelled, self.scheduler.now())
 
     def _people_clear_up(self) -> None:
         """Correct what the ERP altered, delete what is there twice, and let the postings go on."""
@@ -223,8 +240,8 @@ class Simulation:
             self._check_line_is_free(posting)
 
     def _check_line_is_free(self, new: Posting) -> None:
-        """Each older billing of the line is gone from the ERP or has its reversal there."""
-        keys = {d.key for d in self.erp.documents.values()}
+        """Each older billing of the line is gone from the ERP, on a cancelled invoice, or has its reversal there."""
+        keys = {d.key for d in self.erp.documents.values() if d.document_state != CANCELLED}
         reversed_keys = {p.target_key for k in keys if (p := self.store.postings[k]).leg is Leg.REVERSAL}
         for key in keys - reversed_keys:
             old = self.store.postings[key]
@@ -274,6 +291,8 @@ class Simulation:
         keys = [d.key for d in self.erp.documents.values()]
         assert len(keys) == len(set(keys)), f"seed {self.seed}: a key has two documents"
         for document in self.erp.documents.values():
+            if document.document_state == CANCELLED:
+                continue
             posting = self.store.postings[document.key]
             line = (posting.object_id, posting.effect_type)
             minutes, cents = net[line]

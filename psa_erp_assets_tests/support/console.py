@@ -19,8 +19,11 @@ from psa_erp_assets.adapters.store import deliveries, exceptions, schema
 from psa_erp_assets.adapters.store.engine import make_engine
 from psa_erp_assets.console.app import create_app
 from psa_erp_assets.services.receiving import clockify_source
+from psa_erp_assets.services.scope import Scope
+from psa_erp_assets_tests.support.facts import FIRST, RULES
 
 TENANT = "acme"
+SCOPE = Scope(tenant=TENANT, rules=RULES, first_day=FIRST)
 TOKEN = "live-webhook-token-of-the-tests"
 RENEWED_TOKEN = "second-live-webhook-token"
 DAGSTER_URL = "http://127.0.0.1:3000"
@@ -33,7 +36,7 @@ KEY, REVERSAL_KEY = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9
 def make_app(engine: Engine, **options: object) -> FastAPI:
     """The console as the tests use it; `options` go to `create_app`."""
     sources = {"clockify": clockify_source((TOKEN, RENEWED_TOKEN))}
-    settings: dict[str, object] = {"tenant": TENANT, "sources": sources, "dagster_url": DAGSTER_URL}
+    settings: dict[str, object] = {"scope": SCOPE, "sources": sources, "dagster_url": DAGSTER_URL}
     return create_app(engine, **(settings | options))  # type: ignore[arg-type]  # a test may pass any option
 
 
@@ -166,9 +169,9 @@ def _insert_head(
     connection: Connection, entry_id: str, *, revision: int, state: str, entity: str, planned_at: dt.datetime | None
 ) -> None:
     connection.execute(
-        insert(schema.time_entry_head).values(
+        insert(schema.work_head).values(
             tenant=TENANT,
-            entry_id=entry_id,
+            object_id=entry_id,
             revision=revision,
             state=state,
             legal_entity=entity,

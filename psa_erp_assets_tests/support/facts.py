@@ -13,22 +13,24 @@ from psa_erp_assets.domain.records import (
     ApprovalState,
     BillRate,
     Contract,
-    ContractKind,
     CostRate,
     Customer,
     Employee,
     FxRate,
     LegalEntity,
     Project,
+    RateCardLine,
     TaxProfile,
     TimeEntry,
 )
+from psa_erp_assets.domain.terms import ContractKind, PricingTerms, plain_terms
 
 TENANT = "demo"
 RULES = Rules(rounding=Rounding.HALF_EVEN, default_legal_entity="US")
 FIRST = dt.date(2026, 9, 1)
 DAY = dt.date(2026, 9, 14)
 ENTRY = "time_entry:clockify:e1"
+CARD = "standard"
 
 US = LegalEntity(
     code="US", name="Inc.", currency="USD", country="US", time_zone="America/New_York", erp_company="1"
@@ -44,6 +46,7 @@ CONTRACT = Contract(
     currency="GBP",
     valid_from=FIRST,
     valid_to=None,
+    terms=plain_terms(ContractKind.TIME_AND_MATERIALS),
 )
 PROJECT = Project(
     id="PRJ-0001",
@@ -84,6 +87,22 @@ def bill_rate(amount: str = "100.00", *, employee: str | None = None, **changes:
         valid_to=None,
     )
     return replace(rate, **changes)
+
+
+def card_line(amount: str = "90.00", **changes: Any) -> RateCardLine:
+    """A line of the rate card for everybody, from the first day on; its id tells what it names."""
+    line = replace(
+        RateCardLine(id="", card=CARD, per_hour=money(amount), valid_from=FIRST, valid_to=None),
+        **changes,
+    )
+    named = (line.contract_id, line.project_id, line.task, line.employee_id, line.role)
+    return replace(line, id=line.id or f"{line.card}/{','.join(filter(None, named)) or '*'}@{line.valid_from}")
+
+
+def priced(contract: Contract = CONTRACT, **pricing: Any) -> Contract:
+    """The contract with these pricing terms, by the rate card unless they say otherwise."""
+    terms = replace(contract.terms, pricing=PricingTerms(**({"rate_card": CARD} | pricing)))
+    return replace(contract, terms=terms)
 
 
 def cost_rate(amount: str = "60.00", **changes: Any) -> CostRate:

@@ -3,7 +3,16 @@
 import datetime as dt
 from decimal import Decimal
 
-from psa_erp_assets.domain.effects import BillingLine, CostTransaction, Effect, EffectType, reversal_of
+from psa_erp_assets.domain.effects import (
+    BillingLine,
+    CostTransaction,
+    Effect,
+    EffectType,
+    IntercompanyCharge,
+    RevenueEntry,
+    RevenueKind,
+    reversal_of,
+)
 from psa_erp_assets.domain.keys import posting_key
 from psa_erp_assets.domain.money import Money, Rounding, for_minutes
 from psa_erp_assets.domain.posting import Leg, Posting, new_posting
@@ -20,32 +29,54 @@ def make_effect(
     erp_company: str = "1",
     service_date: dt.date = dt.date(2026, 9, 14),
 ) -> Effect:
-    """An effect of so many minutes at so much an hour, in euros."""
+    """An effect of so many minutes at so much an hour, in euros; a revenue entry has just the amount."""
     per_hour = Money(Decimal(rate), "EUR")
     amount = for_minutes(per_hour, minutes).rounded(Rounding.HALF_UP)
-    if effect_type is EffectType.COST_TRANSACTION:
-        return CostTransaction(
-            erp_company=erp_company,
-            analytic="11",
-            employee_name="Consultant",
-            service_date=service_date,
-            minutes=minutes,
-            per_hour=per_hour,
-            amount=amount,
-            description="work",
-        )
-    return BillingLine(
-        erp_company=erp_company,
-        party="7",
-        analytic="11",
-        employee_name="Consultant",
-        service_date=service_date,
-        minutes=minutes,
-        per_hour=per_hour,
-        amount=amount,
-        tax=None,
-        description="work",
-    )
+    match effect_type:
+        case EffectType.BILLING_LINE:
+            return BillingLine(
+                erp_company=erp_company,
+                party="7",
+                analytic="11",
+                employee_name="Consultant",
+                service_date=service_date,
+                minutes=minutes,
+                per_hour=per_hour,
+                amount=amount,
+                tax=None,
+                description="work",
+            )
+        case EffectType.COST_TRANSACTION:
+            return CostTransaction(
+                erp_company=erp_company,
+                analytic="11",
+                employee_name="Consultant",
+                service_date=service_date,
+                minutes=minutes,
+                per_hour=per_hour,
+                amount=amount,
+                description="work",
+            )
+        case EffectType.INTERCOMPANY_CHARGE:
+            return IntercompanyCharge(
+                erp_company=erp_company,
+                partner_company="3",
+                employee_name="Consultant",
+                service_date=service_date,
+                minutes=minutes,
+                per_hour=per_hour,
+                amount=amount,
+                description="work",
+            )
+        case EffectType.REVENUE_ENTRY:
+            return RevenueEntry(
+                erp_company=erp_company,
+                analytic="11",
+                service_date=service_date,
+                amount=amount,
+                description="work",
+                kind=RevenueKind.RECOGNITION,
+            )
 
 
 def make_posting(

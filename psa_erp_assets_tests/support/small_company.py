@@ -22,7 +22,9 @@ def small_company(per_contract: int = 14) -> DemoCompany:
         mine = [e for e in company.entries if contract_of.get(e.project_id or "") == contract and e.billable]
         chosen += [e for e in sorted(mine, key=lambda e: e.start) if e.end and e.end > e.start][:per_contract]
     ids, users = {e.id for e in chosen}, {e.user_id for e in chosen}
-    approvals = [replace(a, entry_ids=tuple(i for i in a.entry_ids if i in ids)) for a in company.approvals]
+    approvals = [
+        replace(a, entry_ids=tuple(i for i in a.entry_ids if i in ids), expense_ids=()) for a in company.approvals
+    ]
     once: set[str] = set()
     kept = []
     for approval in approvals:
@@ -44,6 +46,8 @@ def small_company(per_contract: int = 14) -> DemoCompany:
         edits_after_approval=(),
         deletions_after_approval=(),
         dirt={},
+        milestones=(),
+        expenses=(),
     )
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine
 from psa_erp_assets.adapters.store import master_records
 from psa_erp_assets.adapters.store.inbox import Payload
 from psa_erp_assets.domain.master import MasterData
-from psa_erp_assets.services import canonical
-from psa_erp_assets.services.canonical import Received
+from psa_erp_assets.services import revisions
+from psa_erp_assets.services.revisions import Received
 from psa_erp_assets.services.scope import Scope
 from psa_erp_assets_tests.support.facts import DAY, FIRST, RULES, TENANT, make_master
 
@@ -72,6 +72,8 @@ def psa_payload(
             "userId": user_id,
             "projectId": project_id,
             "taskId": None,
+            "task": None,
+            "tags": [],
             "type": "REGULAR",
             "billable": True,
             "description": "workshop",
@@ -88,4 +90,6 @@ def psa_payload(
 def receive(engine: Engine, *payloads: Payload, now: dt.datetime = NOW) -> Received:
     """Let the payloads arrive."""
     with engine.begin() as connection:
-        return canonical.receive_time_entries(connection, scope=SCOPE, payloads=payloads, arrived_by="sweep", now=now)
+        return revisions.receive(
+            connection, revisions.TIME_ENTRIES, scope=SCOPE, payloads=payloads, arrived_by="sweep", now=now
+        )

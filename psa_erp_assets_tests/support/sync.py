@@ -87,7 +87,7 @@ class Company:
         """Minutes and minor units by company and currency, as the current facts would have them."""
         totals: Counter[tuple[str, str]] = Counter()
         with self.runtime.engine.connect() as connection:
-            master = canonical.load_master(connection, self.runtime.settings.tenant)
+            master = canonical.load_master(connection, self.runtime.scope)
             entries = time_entries.current(connection, self.runtime.settings.tenant)
         for entry in entries:
             effect = decide(entry, master, self.runtime.scope.rules).effect(kind)

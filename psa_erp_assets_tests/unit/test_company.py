@@ -3,12 +3,17 @@
 import dataclasses
 import datetime as dt
 import json
+from collections import Counter
 from decimal import Decimal
 
 import pytest
 
 from psa_erp_assets.domain.calendar import ServiceMonth, service_date
+from psa_erp_assets.domain.terms import ContractKind, LineRounding, Overage, Recognition, Terms
+from psa_erp_assets.domain.terms_text import terms_from_text
 from psa_erp_assets.sandbox.company import Dirt, build_company
+from psa_erp_assets.sandbox.company_model import RequestState
+from psa_erp_assets.sandbox.company_terms import LATE_AMENDMENT, REOPENED_MILESTONE
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,17 @@ def test_size(company):
     """The company that the documents describe."""
     assert len([p for p in company.people if p.psa_id and p.hr_id]) == 60
     assert len(company.customers) == 25
-    assert len([c for c in company.contracts if c.kind == "time_and_materials" and c.signed]) == 40
+    kinds = Counter(c.kind for c in company.contracts if c.signed and c.amends is None)
+    assert kinds == {
+        "time_and_materials": 28,
+        "capped": 4,
+        "fixed_fee_milestone": 2,
+        "fixed_fee_schedule": 3,
+        "retainer": 2,
+        "mixed": 1,
+        "non_billable": 2,
+    }
+    assert len(company.expenses) == 43
     assert 3_800 <= len(company.entries) <= 4_300
     assert 0.08 <= sum(not e.billable for e in company.entries) / len(company.entries) <= 0.13
     assert {c.country for c in company.customers} >= {"US", "GB", "DE", "FR", "CH", "SE"}
@@ -85,9 +100,100 @@ def test_service_months_are_those_asked_for(company):
     assert utc == {"2026-08", *company.months, "2026-11"}
 
 
+def _terms(contract) -> Terms:
+    return terms_from_text(contract.billing_terms, kind=ContractKind(contract.kind), currency=contract.currency)
+
+
+def test_every_way_to_bill_and_to_earn_is_agreed_somewhere(company):
+    """What no contract of the company has, nobody sees in the demo."""
+    terms = [_terms(c) for c in company.contracts if c.amends is None]
+    components = [c for t in terms for c in t.components]
+    assert {c.kind for c in components} == set(ContractKind) - {ContractKind.MIXED}
+    assert {c.recognition.method for c in components} == set(Recognition)
+    assert {c.cap_overage for c in components if c.cap} == {Overage.HOLD, Overage.WRITE_OFF}
+    assert {c.retainer.overage for c in components if c.retainer} == {Overage.HOLD, Overage.BILL}
+    assert any(c.retainer and c.retainer.rollover_months for c in components)
+    pricing = [t.pricing for t in terms]
+    assert any(p.rate_card and p.discount and p.multipliers and p.increment_minutes > 1 for p in pricing)
+    assert any(p.blended_rate for p in pricing)
+    assert any(p.rounding is LineRounding.CUMULATIVE for p in pricing)
+    assert any(t.expenses.limits for t in terms)
+    assert any(t.expenses.mark_up for t in terms)
+    assert any(not t.expenses.billable for t in terms)
+
+
+def test_everything_that_an_amendment_can_change_is_changed_somewhere(company):
+    """Among them the customer, and the entity that sells, whose books know the project by another code."""
+    by_code = {c.code: c for c in company.contracts}
+    amended = [(by_code[c.amends], c) for c in company.contracts if c.amends is not None]
+    assert all(old.start <= new.start and old.currency == new.currency for old, new in amended)
+    assert any(old.customer != new.customer for old, new in amended)
+    assert any(new.end and old.end and new.end > old.end for old, new in amended)
+    assert any(new.billing_terms and old.kind == "time_and_materials" for old, new in amended)
+    assert any(_terms(new).components[0].cap for _, new in amended if new.billing_terms)
+    [(old, new)] = [(old, new) for old, new in amended if old.legal_entity != new.legal_entity]
+    assert new.start == dt.date(2026, 10, 1)
+    days = {p.legal_entity: _days_on(company, p.psa_id) for p in company.projects if p.contract in (old.code, new.code)}
+    assert max(days[old.legal_entity]) < new.start <= min(days[new.legal_entity])
+    assert not by_code[LATE_AMENDMENT].signed
+
+
+def _days_on(company, project: str) -> list[dt.date]:
+    entries = [e for e in company.entries if e.project_id == project]
+    return [service_date(e.start, company.person_by_psa_id[e.user_id].time_zone) for e in entries]
+
+
+def test_milestones_are_reached_in_each_month_and_one_is_over_the_fee(company):
+    """A fee that is exceeded must be somebody's question and not the customer's surprise."""
+    reached = [m for m in company.milestones if m.state == "completed"]
+    assert {str(ServiceMonth.of(m.due)) for m in reached} == set(company.months)
+    contracts = {c.code: c for c in company.contracts}
+    fees = {
+        (code, c.code): c.fee.amount
+        for code in {m.contract for m in company.milestones}
+        for c in _terms(contracts[code]).components
+        if c.fee is not None
+    }
+    totals: Counter[tuple[str, str]] = Counter()
+    for milestone in reached:
+        totals[milestone.contract, milestone.component] += milestone.amount
+    assert [key for key, total in totals.items() if total > fees[key]] == [("CTR-0008", "main")]
+    [reopened] = [m for m in reached if m.psa_id == REOPENED_MILESTONE]
+    assert str(ServiceMonth.of(reopened.due)) == company.months[0]
+
+
+def test_expenses_are_spent_by_the_team_in_the_week_of_their_request(company):
+    """A request that lists what was spent in another week is one that nobody could have submitted."""
+    listed = {i: a for a in company.approvals for i in a.expense_ids}
+    assert set(listed) == {e.id for e in company.expenses}
+    for expense in company.expenses:
+        request = listed[expense.id]
+        zone = company.person_by_psa_id[expense.user_id].time_zone
+        assert request.user_id == expense.user_id
+        assert service_date(request.start, zone) <= expense.date <= service_date(request.end, zone)
+        assert company.person_by_psa_id[expense.user_id].email in company.project_by_psa_id[expense.project_id].staff
+    assert {a.state for a in listed.values()} == {RequestState.APPROVED, RequestState.PENDING}
+    assert {e.notes.split()[1] for e in company.expenses if e.notes.startswith("Receipt")} == {
+        "CHF",
+        "EUR",
+        "GBP",
+        "SEK",
+    }
+    assert {e.billable for e in company.expenses} == {True, False}
+    assert {e.category for e in company.expenses} == {"Lodging", "Travel", "Meals", "Mileage", "Software"}
+
+
+def test_types_of_work_and_tasks_are_recorded_where_the_rate_card_prices_them(company):
+    """Without them overtime would never be dearer, and training never cheaper."""
+    tagged = [e for e in company.entries if e.tags or e.task]
+    assert {tag for e in tagged for tag in e.tags} == {"Overtime", "Travel"}
+    assert {e.task for e in tagged} == {None, "Training"}
+    assert {company.project_by_psa_id[e.project_id].rate for e in tagged} == {None}
+
+
 def test_unsigned_deal_has_a_project_without_time(company):
     """Nothing may be billed on a contract that is still negotiated."""
-    unsigned = {c.code for c in company.contracts if not c.signed}
+    unsigned = {c.code for c in company.contracts if not c.signed and c.amends is None}
     idle = {p.psa_id for p in company.projects if p.contract in unsigned}
     assert idle
     assert idle.isdisjoint(e.project_id for e in company.entries)

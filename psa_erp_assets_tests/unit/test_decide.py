@@ -10,12 +10,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.decide import Decision, Outcome, Route, decide, route
-from psa_erp_assets.domain.effects import BillingLine, CostTransaction, EffectType
+from psa_erp_assets.domain.decide import decide, route
+from psa_erp_assets.domain.decision import Decision, Mode, Outcome, Route
+from psa_erp_assets.domain.effects import (
+    BilledTo,
+    BillingLine,
+    CostKind,
+    CostTransaction,
+    EffectType,
+    IntercompanyCharge,
+)
 from psa_erp_assets.domain.faults import FAULTS
 from psa_erp_assets.domain.keys import canonical_json
 from psa_erp_assets.domain.master import MasterData
-from psa_erp_assets.domain.records import ApprovalState, ContractKind, TimeEntry
+from psa_erp_assets.domain.records import ApprovalState, Expense, Milestone, TimeEntry
+from psa_erp_assets.domain.rollout import Rollout, RolloutStep
+from psa_erp_assets.domain.terms import (
+    MAIN,
+    Component,
+    ContractKind,
+    ExpenseTerms,
+    Overage,
+    Recognition,
+    RecognitionTerms,
+    RetainerTerms,
+    Terms,
+    plain_terms,
+)
 from psa_erp_assets_tests.support.facts import (
     CONTRACT,
     CUSTOMER,
@@ -35,6 +56,7 @@ from psa_erp_assets_tests.support.facts import (
 )
 
 BILLING, COST = EffectType.BILLING_LINE, EffectType.COST_TRANSACTION
+CHARGE = EffectType.INTERCOMPANY_CHARGE
 BOTH = frozenset({BILLING, COST})
 
 
@@ -76,8 +98,32 @@ def test_cost_is_in_the_books_of_whoever_sells_the_work() -> None:
         per_hour=money("60.00", "USD"),
         amount=money("37.50"),
         description="workshop",
+        kind=CostKind.INTERCOMPANY,
     )
     assert decision.versions["cost_fx"] == "USDGBP@2026-09-01"
+
+
+def test_whoever_employs_charges_whoever_sells() -> None:
+    """The American company would pay an employee whose work another company sells, and have nothing for it."""
+    assert decided(50).effect(CHARGE) == IntercompanyCharge(
+        erp_company="1",
+        partner_company="2",
+        employee_name="Ada Jones",
+        service_date=DAY,
+        minutes=50,
+        per_hour=money("60.00", "USD"),
+        amount=money("50.00", "USD"),
+        description="workshop",
+    )
+
+
+def test_nobody_is_charged_for_their_own_people() -> None:
+    """A receivable of a company from itself."""
+    decision = decided(50, master=make_master(employees=(replace(EMPLOYEE, legal_entity="UK"),)))
+    cost = decision.effect(COST)
+    assert isinstance(cost, CostTransaction)
+    assert (cost.kind, cost.amount) == (CostKind.LABOR, money("37.50"))
+    assert decision.effect(CHARGE) is None
 
 
 @pytest.mark.parametrize("state", [s for s in ApprovalState if s is not ApprovalState.APPROVED])
@@ -96,7 +142,7 @@ def test_no_minutes_have_no_effect() -> None:
     ("entry", "master"),
     [
         ({"billable": False}, make_master()),
-        ({}, make_master(contracts=(replace(CONTRACT, kind=ContractKind.NON_BILLABLE),))),
+        ({}, make_master(contracts=(replace(CONTRACT, terms=plain_terms(ContractKind.NON_BILLABLE)),))),
     ],
 )
 def test_non_billable_work_costs_and_is_not_billed(entry: dict[str, Any], master: MasterData) -> None:
@@ -105,6 +151,7 @@ def test_non_billable_work_costs_and_is_not_billed(entry: dict[str, Any], master
     assert decision.outcome is Outcome.NON_BILLABLE
     assert decision.effect(BILLING) is None
     assert decision.effect(COST) is not None
+    assert decision.effect(CHARGE) is not None
 
 
 def test_what_billing_lacks_does_not_hold_non_billable_work() -> None:
@@ -122,6 +169,52 @@ def contract(**changes: Any) -> MasterData:
     return make_master(contracts=(replace(CONTRACT, **changes),))
 
 
+def of_kind(kind: ContractKind, **component: Any) -> Terms:
+    """Terms of one component."""
+    return Terms(components=(Component(code=MAIN, kind=kind, **component),))
+
+
+def retainer(overage: Overage) -> Terms:
+    terms = RetainerTerms(fee=money("500.00"), included_minutes=60, overage=overage)
+    return of_kind(ContractKind.RETAINER, retainer=terms)
+
+
+BUILD = Terms(
+    components=(Component(code="build", kind=ContractKind.FIXED_FEE_MILESTONE, fee=money("900.00")),)
+)  # fmt: skip
+MILESTONE = Milestone(
+    id="milestone:kantata:m1",
+    revision=1,
+    state=ApprovalState.APPROVED,
+    contract_id="CTR-0001",
+    component="build",
+    service_date=DAY,
+    amount=money("500.00"),
+    label="Go-live",
+    payload_id=1,
+)
+EXPENSE = Expense(
+    id="expense:clockify:x1",
+    revision=1,
+    state=ApprovalState.APPROVED,
+    psa_user_id="u1",
+    psa_project_id="p1",
+    service_date=DAY,
+    category="Hotel",
+    receipt=money("100.00", "EUR"),
+    reimbursement=money("110.00", "USD"),
+    billable=True,
+    description="two nights",
+    payload_id=1,
+)
+EUROS = (fx_rate("USD", "GBP", "0.75"), fx_rate("EUR", "GBP", "0.85"))
+
+
+def master_with_euros(**expenses: Any) -> MasterData:
+    terms = replace(CONTRACT.terms, expenses=ExpenseTerms(**expenses))
+    return make_master(fx_rates=EUROS, contracts=(replace(CONTRACT, terms=terms),))
+
+
 @pytest.mark.parametrize(
     ("code", "held", "master", "entry"),
     [
@@ -131,14 +224,14 @@ def contract(**changes: Any) -> MasterData:
         ("unknown_project", BOTH, project(contract_id=None), {}),
         ("unknown_project", BOTH, make_master(contracts=()), {}),
         ("legal_entity_not_in_erp", BOTH, make_master(legal_entities=(US,)), {}),
+        # The charge would have no books to be in, and a cost without its charge leaves the group's unbalanced.
+        ("legal_entity_not_in_erp", {COST}, make_master(legal_entities=(UK,)), {}),
+        ("no_component", BOTH, contract(terms=of_kind(ContractKind.TIME_AND_MATERIALS, projects=("PRJ-9",))), {}),
         ("project_closed", BOTH, project(closed=True), {}),
         ("project_closed", BOTH, project(closed=True, closed_on=DAY - dt.timedelta(days=1)), {}),
         ("project_not_in_erp", BOTH, project(erp_analytic=None), {}),
         ("outside_contract_term", BOTH, contract(valid_from=DAY + dt.timedelta(days=1)), {}),
         ("outside_contract_term", BOTH, contract(valid_to=DAY - dt.timedelta(days=1)), {}),
-        ("unsupported_contract_kind", {BILLING}, contract(kind=ContractKind.RETAINER), {}),
-        ("unsupported_contract_kind", {BILLING}, contract(kind=ContractKind.CAPPED), {}),
-        ("unsupported_contract_kind", {BILLING}, contract(kind=ContractKind.FIXED_FEE_MILESTONE), {}),
         ("customer_not_in_erp", {BILLING}, make_master(customers=()), {}),
         ("customer_not_in_erp", {BILLING}, make_master(customers=(replace(CUSTOMER, erp_party=None),)), {}),
         ("no_tax_profile", {BILLING}, make_master(tax_profiles=()), {}),
@@ -149,9 +242,12 @@ def contract(**changes: Any) -> MasterData:
         ("no_fx_rate", {BILLING}, contract(currency="SEK"), {}),
         ("no_fx_rate", {COST}, make_master(fx_rates=()), {}),
         ("no_fx_rate", {COST}, make_master(fx_rates=(fx_rate("USD", "GBP", "0.75", DAY + dt.timedelta(days=1)),)), {}),
+        # From euros there is a way into the books of whoever sells, and none into those of whoever employs.
+        ("no_fx_rate", {COST}, make_master(cost_rates=(cost_rate(per_hour=money("55.00", "EUR")),),
+                                           fx_rates=(fx_rate("EUR", "GBP", "0.85"),)), {}),
         ("no_cost_rate", {COST}, make_master(cost_rates=()), {}),
     ],
-)
+)  # fmt: skip
 def test_every_gap_holds_just_what_depends_on_it(
     code: str, held: frozenset[EffectType], master: MasterData, entry: dict[str, Any]
 ) -> None:
@@ -160,9 +256,10 @@ def test_every_gap_holds_just_what_depends_on_it(
     assert {kind for kind in EffectType if code in codes(decision, kind)} == held
     assert {e.effect_type for e in decision.effects}.isdisjoint(held)
     assert decision.outcome is (Outcome.HOLD if BILLING in held else Outcome.POST)
-    for kind in EffectType:
+    for kind in BOTH:
         hold = decision.hold(kind)
         assert (hold is None) is (decision.effect(kind) is not None)
+    assert (decision.effect(CHARGE) is None) is (decision.effect(COST) is None), "there are both or neither"
 
 
 def test_every_hold_has_an_owner_and_a_next_step() -> None:
@@ -176,6 +273,151 @@ def test_a_closed_period_decides_nothing() -> None:
     """Closing a month would put everything that it has in its books into the exception queue."""
     closed = frozenset({("UK", ServiceMonth(2026, 9))})
     assert decided(master=make_master(closed_periods=closed)) == decided()
+
+
+@pytest.mark.parametrize(
+    ("terms", "outcome"),
+    [
+        (of_kind(ContractKind.CAPPED, cap=money("10.00")), Outcome.POST),
+        (of_kind(ContractKind.FIXED_FEE_MILESTONE, fee=money("500.00")), Outcome.COVERED),
+        (retainer(Overage.BILL), Outcome.POST),
+        (retainer(Overage.HOLD), Outcome.COVERED),
+        (retainer(Overage.WRITE_OFF), Outcome.COVERED),
+    ],
+)
+def test_each_kind_of_contract_is_decided(terms: Terms, outcome: Outcome) -> None:
+    """Hours would be billed beside the fee that pays for them, or those beyond a retainer have no price.
+
+    How far a cap or a retainer reaches is for the contract's month to say, which has all of its work.
+    """
+    decision = decided(50, master=contract(terms=terms))
+    assert (decision.outcome, decision.component, decision.holds) == (outcome, MAIN, ())
+    assert (decision.effect(BILLING) is not None) is (outcome is Outcome.POST)
+    assert decision.effect(COST) is not None, "a fee has costs as well"
+
+
+def test_a_rate_is_not_missed_where_a_fee_pays() -> None:
+    """Work under a fixed fee would wait for a rate that nobody has agreed."""
+    terms = of_kind(ContractKind.FIXED_FEE_MILESTONE, fee=money("500.00"))
+    master = make_master(contracts=(replace(CONTRACT, terms=terms),), bill_rates=(), tax_profiles=())
+    assert decided(50, master=master).outcome is Outcome.COVERED
+
+
+@pytest.mark.parametrize("method", Recognition)
+def test_what_is_not_earned_as_billed_goes_to_the_contract_s_balance(method: Recognition) -> None:
+    """Revenue would be recognized by the invoice and once more by the month's entry."""
+    terms = of_kind(ContractKind.TIME_AND_MATERIALS, recognition=RecognitionTerms(method=method))
+    line = decided(50, master=contract(terms=terms)).effect(BILLING)
+    assert isinstance(line, BillingLine)
+    assert line.account is (BilledTo.REVENUE if method is Recognition.AS_BILLED else BilledTo.CONTRACT_BALANCE)
+
+
+def test_an_expense_is_passed_on_and_costs() -> None:
+    """Edge case 27: an expense in three currencies; what the customer pays comes from the receipt alone."""
+    decision = decide(EXPENSE, master_with_euros(), RULES)
+    line, cost = decision.effect(BILLING), decision.effect(COST)
+    assert (decision.outcome, decision.minutes, decision.holds) == (Outcome.POST, 0, ())
+    assert isinstance(line, BillingLine)
+    assert (line.amount, line.per_hour, line.minutes, line.tax) == (money("85.00"), None, 0, "301")
+    assert isinstance(cost, CostTransaction)
+    assert (cost.amount, cost.kind, cost.per_hour) == (money("82.50"), CostKind.EXPENSE, None)
+    assert decision.effect(CHARGE) is None
+
+
+@pytest.mark.parametrize(
+    ("terms", "changes"),
+    [
+        ({}, {"billable": False}),
+        ({"billable": False}, {}),
+    ],
+)
+def test_an_expense_that_nobody_is_billed_for_still_costs(terms: dict[str, Any], changes: dict[str, Any]) -> None:
+    """The margin would be better than it is, or the customer pays for what the contract includes."""
+    master = master_with_euros(**terms)
+    decision = decide(replace(EXPENSE, **changes), master, RULES)
+    assert (decision.outcome, decision.effect(BILLING), decision.holds) == (Outcome.NON_BILLABLE, None, ())
+    assert decision.effect(COST) is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "held", "changes"),
+    [
+        ("unknown_project", BOTH, {"projects": ()}),
+        ("no_tax_profile", {BILLING}, {"tax_profiles": ()}),
+        ("no_fx_rate", {BILLING}, {"fx_rates": (fx_rate("USD", "GBP", "0.75"),)}),
+        ("no_fx_rate", {COST}, {"fx_rates": (fx_rate("EUR", "GBP", "0.85"),)}),
+    ],
+)
+def test_every_gap_holds_just_what_of_an_expense_depends_on_it(
+    code: str, held: frozenset[EffectType], changes: dict[str, Any]
+) -> None:
+    """Edge case 27: a currency without a rate would be taken for the contract's own."""
+    master = make_master(**({"fx_rates": EUROS} | changes))
+    decision = decide(EXPENSE, master, RULES)
+    assert {kind for kind in EffectType if code in codes(decision, kind)} == held
+    assert {e.effect_type for e in decision.effects}.isdisjoint(held)
+    assert decision.outcome is (Outcome.HOLD if BILLING in held else Outcome.POST)
+
+
+def test_an_accepted_milestone_is_billed_as_one_unit() -> None:
+    """An invoice that shows hours for a price that has none, or none of it."""
+    decision = decide(MILESTONE, contract(terms=BUILD), RULES)
+    assert (decision.outcome, decision.holds, decision.component) == (Outcome.POST, (), "build")
+    assert decision.route == Route("UK", ServiceMonth(2026, 9), "CTR-0001")
+    assert decision.effects == (
+        BillingLine(
+            erp_company="2",
+            party="70",
+            analytic="501",
+            employee_name="",
+            service_date=DAY,
+            minutes=0,
+            per_hour=None,
+            amount=money("500.00"),
+            tax="301",
+            description="Go-live",
+        ),
+    )
+
+
+@pytest.mark.parametrize("state", [s for s in ApprovalState if s is not ApprovalState.APPROVED])
+def test_a_milestone_that_is_not_accepted_has_no_effect(state: ApprovalState) -> None:
+    """The customer would be billed for what they have not accepted."""
+    decision = decide(replace(MILESTONE, state=state), contract(terms=BUILD), RULES)
+    assert (decision.outcome, decision.effects, decision.holds) == (Outcome.NONE, (), ())
+
+
+@pytest.mark.parametrize(
+    ("code", "master", "changes"),
+    [
+        ("unknown_contract", make_master(contracts=()), {}),
+        ("no_component", contract(terms=BUILD), {"component": "run"}),
+        ("no_component", make_master(), {"component": MAIN}),
+        ("rate_currency_mismatch", contract(terms=BUILD), {"amount": money("500.00", "USD")}),
+        ("customer_not_in_erp", contract(terms=BUILD, customer_id="CUS-9"), {}),
+        ("project_not_in_erp", make_master(contracts=(replace(CONTRACT, terms=BUILD),), projects=()), {}),
+        ("legal_entity_not_in_erp",
+         make_master(contracts=(replace(CONTRACT, terms=BUILD),), legal_entities=(US,)), {}),
+    ],
+)  # fmt: skip
+def test_every_gap_holds_a_milestone(code: str, master: MasterData, changes: dict[str, Any]) -> None:
+    """Edge case 23: billed on a guess, or lost."""
+    decision = decide(replace(MILESTONE, **changes), master, RULES)
+    assert (decision.outcome, decision.effects) == (Outcome.HOLD, ())
+    assert code in codes(decision, BILLING)
+
+
+def test_a_decision_says_how_far_the_rollout_has_come() -> None:
+    """What people still bill by hand would be billed by the sync as well."""
+    shadow = RolloutStep(mode=Mode.SHADOW, legal_entity="UK")
+    live = RolloutStep(mode=Mode.LIVE, legal_entity="UK", valid_from=DAY + dt.timedelta(days=1))
+    rules = replace(RULES, rollout=Rollout(steps=(shadow, live)))
+    days = (DAY, DAY + dt.timedelta(days=1))
+    assert [decide(make_entry(service_date=d), make_master(), rules).mode for d in days] == [Mode.SHADOW, Mode.LIVE]
+    assert decide(make_entry(), contract(legal_entity="US"), rules).mode is Mode.OFF
+    assert decided().mode is Mode.LIVE
+    # The mode says what becomes of the effects, not what they are.
+    assert decide(make_entry(), make_master(), rules).effects == decided().effects
 
 
 @pytest.mark.parametrize("offset", [0, 1])
@@ -260,6 +502,7 @@ def test_any_gap_in_master_data_leaves_every_minute_in_one_place(entry: TimeEntr
     assert line is None or line.minutes == entry.minutes
     if approved:
         assert (decision.effect(COST) is None) is (decision.hold(COST) is not None)
+        assert (decision.effect(CHARGE) is None) is (decision.effect(COST) is None)
 
 
 @given(entry=ENTRIES, master=MASTERS)

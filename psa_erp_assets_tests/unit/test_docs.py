@@ -77,7 +77,9 @@ def problem_with(words: list[str]) -> str | None:
         if inner is None:
             return f"there is no command {name!r}"
         command = inner
-    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {
+        "--help"
+    }
     unknown = [word for word in rest if word.startswith("--") and word.partition("=")[0] not in known]
     return f"no option {unknown[0]}" if unknown else None
 

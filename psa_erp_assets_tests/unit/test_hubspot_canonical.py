@@ -1,13 +1,17 @@
 """HubSpot's companies and deals as facts."""
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from psa_erp_assets.adapters.connectors.hubspot.canonical import company_facts, deal_facts, is_signed
+from psa_erp_assets.adapters.connectors.hubspot.client import COMPANY_PROPERTIES, DEAL_PROPERTIES
 from psa_erp_assets.domain.malformed import MalformedRecordError
-from psa_erp_assets.domain.records import ContractKind
+from psa_erp_assets.domain.money import Money
+from psa_erp_assets.domain.terms import ContractKind, plain_terms
+from psa_erp_assets.domain.terms_text import MalformedTermsError
 
 
 def company(**changes: Any) -> dict[str, Any]:
@@ -94,6 +98,8 @@ def test_of_several_companies_the_primary_one_is_the_customer() -> None:
         (deal(contract_start="01/09/2026"), "contract_start"),
         (deal(contract_end="2025-12-31"), "before contract_start"),
         (deal(legal_entity=" "), "legal_entity"),
+        (deal(billing_terms=["cap"]), "billing_terms"),
+        (deal(amends_contract="CTR-0001"), "code of its own"),
         ({"id": "201"}, "properties"),
     ],
 )
@@ -101,3 +107,55 @@ def test_a_deal_that_cannot_be_understood_is_malformed(broken: dict[str, Any], r
     """A guessed contract would price the work of all its projects."""
     with pytest.raises(MalformedRecordError, match=reason):
         deal_facts(broken)
+
+
+CAP = '{"cap": "900.00", "cap_overage": "write_off"}'
+
+
+def test_a_deal_has_the_terms_that_it_states() -> None:
+    """Work would be billed beyond the cap, in the currency of somebody else."""
+    facts = deal_facts(deal(contract_kind="capped", billing_terms=CAP))
+    assert facts.amends is None
+    assert facts.terms is not None
+    [component] = facts.terms.components
+    assert (component.kind, component.cap) == (ContractKind.CAPPED, Money(Decimal(900), "GBP"))
+
+
+@pytest.mark.parametrize("stated", [{}, {"billing_terms": None}, {"billing_terms": " "}])
+def test_a_contract_that_states_no_terms_has_the_plain_ones(stated: dict[str, Any]) -> None:
+    """Contracts without terms of their own are the ordinary case."""
+    assert deal_facts(deal(**stated)).terms == plain_terms(ContractKind.TIME_AND_MATERIALS)
+
+
+def test_a_deal_that_amends_a_contract_says_what_changes_from_when() -> None:
+    """An amendment would be taken for a contract, and its work be billed twice or never."""
+    changes = {"contract_code": "CTR-0001-A1", "amends_contract": " CTR-0001 ", "contract_start": "2026-10-01"}
+    facts = deal_facts(deal(**changes, contract_kind="capped", billing_terms=CAP))
+    assert (facts.contract_code, facts.amends, facts.valid_from) == ("CTR-0001-A1", "CTR-0001", dt.date(2026, 10, 1))
+    assert (facts.terms is not None, facts.kind, facts.valid_to) == (True, ContractKind.CAPPED, dt.date(2026, 12, 31))
+    assert deal_facts(deal(**changes)).terms is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "so"),
+    [
+        ({}, "contract CTR-0001 is left out"),
+        (
+            {"contract_code": "CTR-0001-A1", "amends_contract": "CTR-0001"},
+            "contract CTR-0001 stays as it is without amendment CTR-0001-A1",
+        ),
+    ],
+)
+def test_malformed_terms_say_where_and_what_becomes_of_the_contract(changes: dict[str, Any], so: str) -> None:
+    """Finance would not know that work goes on under the terms from before."""
+    with pytest.raises(MalformedTermsError) as refused:
+        deal_facts(deal(**changes, contract_kind="capped", billing_terms='{"cap": 900.5}'))
+    assert refused.value.code == "malformed_terms"
+    assert refused.value.reason.startswith("billing_terms: cap: an amount in quotes")
+    assert refused.value.reason.endswith(so)
+
+
+def test_every_property_that_is_understood_is_asked_for() -> None:
+    """HubSpot leaves out without a word what nobody asks for: terms would silently be the plain ones."""
+    asked = {*DEAL_PROPERTIES, *COMPANY_PROPERTIES}
+    assert {*deal()["properties"], *company()["properties"], "billing_terms", "amends_contract"} <= asked

@@ -1,15 +1,30 @@
 """Master data as of a date: rates, conversions, taxes, and never a guess where there is nothing."""
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psa_erp_assets.domain.master import Conversion
-from psa_erp_assets.domain.records import FxRate, TaxProfile
-from psa_erp_assets_tests.support.facts import DAY, FIRST, bill_rate, cost_rate, fx_rate, make_master, money
+from psa_erp_assets.domain.master import Conversion, Work
+from psa_erp_assets.domain.records import Amendment, FxRate, TaxProfile
+from psa_erp_assets.domain.terms import ContractKind
+from psa_erp_assets_tests.support.facts import (
+    CARD,
+    CONTRACT,
+    DAY,
+    FIRST,
+    TAX,
+    bill_rate,
+    card_line,
+    cost_rate,
+    fx_rate,
+    make_master,
+    money,
+)
 
 LATER = DAY + dt.timedelta(days=7)
 
@@ -78,13 +93,14 @@ def test_the_latest_rate_on_or_before_the_date_counts(days: list[int], asked: in
     assert (found.rate if found else None) == (1 + max(known) if known else None)
 
 
-def test_the_persons_rate_comes_before_the_projects() -> None:
-    """Everybody would be billed at one rate, or nobody whose rate is not their own."""
+def test_a_persons_rate_and_the_projects_are_kept_apart() -> None:
+    """Everybody would be billed at one person's rate, or at that of another project."""
     everybody, hers = bill_rate("100.00"), bill_rate("150.00", employee="EMP-0001")
     master = make_master(bill_rates=(everybody, hers))
-    assert master.bill_rate("PRJ-0001", "EMP-0001", DAY) == hers
-    assert master.bill_rate("PRJ-0001", "EMP-0002", DAY) == everybody
-    assert master.bill_rate("PRJ-0002", "EMP-0001", DAY) is None
+    assert master.project_rate("PRJ-0001", None, DAY) == everybody
+    assert master.project_rate("PRJ-0001", "EMP-0001", DAY) == hers
+    assert master.project_rate("PRJ-0001", "EMP-0002", DAY) is None
+    assert master.project_rate("PRJ-0002", None, DAY) is None
 
 
 def test_a_rate_holds_from_its_first_day_to_its_last() -> None:
@@ -111,3 +127,100 @@ def test_a_countrys_own_tax_comes_before_that_of_all_others() -> None:
     assert master.tax_profile("UK", "GB") == profile("GB")
     assert master.tax_profile("UK", "FR") == profile("*")
     assert master.tax_profile("DE", "FR") is None
+
+
+def test_where_two_rates_hold_the_later_one_counts_in_any_order() -> None:
+    """The order in which a source lists its rates would decide what is billed."""
+    old, new, twin = bill_rate(id="b"), bill_rate("120.00", id="d", valid_from=DAY), bill_rate(id="c", valid_from=DAY)
+    for rates in ((old, new, twin), (twin, new, old), (new, old, twin)):
+        master = make_master(bill_rates=rates)
+        assert master.project_rate("PRJ-0001", None, LATER) == twin
+        assert master.project_rate("PRJ-0001", None, FIRST) == old
+
+
+def test_two_rates_of_one_day_convert_alike_in_any_order() -> None:
+    """A re-read of the same rates would re-plan a month."""
+    rates = replace(fx_rate("USD", "GBP", "0.75"), id="a"), replace(fx_rate("USD", "GBP", "0.76"), id="b")
+    assert rate_of(*rates) == rate_of(*reversed(rates)) == Conversion(Decimal("0.76"), ("b",))
+
+
+def test_a_card_line_is_found_by_card_and_by_whether_it_names_the_project() -> None:
+    """Lines for a project come before the PSA's rate of the project, all others after it."""
+    projects, everybody = card_line(project_id="PRJ-0001"), card_line(role="Principal")
+    own = card_line(contract_id="CTR-0001", project_id="PRJ-0001")
+    master = make_master(rate_cards=(everybody, own, projects))
+    work = Work("PRJ-0001", None, "EMP-0001", "Principal")
+    assert master.card_line(CARD, work, DAY, naming_project=True) == projects
+    assert master.card_line(CARD, work, DAY, naming_project=False) == everybody
+    assert master.card_line("another", work, DAY, naming_project=False) is None
+    assert master.contract_line("CTR-0001", work, DAY) == own
+    assert master.contract_line("CTR-0002", work, DAY) is None
+    assert (master.has_rate_card(CARD), master.has_rate_card("another")) == (True, False)
+
+
+def test_a_contract_without_amendments_is_the_record_itself() -> None:
+    """A copy an entry would cost more than the pricing of it."""
+    master = make_master()
+    assert master.contract_as_of("CTR-0001", DAY) is CONTRACT
+    assert master.contract_as_of("CTR-0002", DAY) is None
+    assert master.contract_as_of(None, DAY) is None
+
+
+@given(days=st.lists(st.integers(0, 60), max_size=5), asked=st.integers(-5, 65))
+def test_a_contract_as_of_a_date_is_what_its_record_says(days: list[int], asked: int) -> None:
+    """Work would be billed on terms that were not yet, or not any more, agreed."""
+    changes: tuple[dict[str, Any], ...] = (
+        {"legal_entity": "US"},
+        {"customer_id": "CUS-0002"},
+        {"kind": ContractKind.NON_BILLABLE},
+        {"valid_to": LATER},
+        {},
+    )
+    amended = replace(
+        CONTRACT,
+        amendments=tuple(
+            Amendment(id=f"A{n}", effective_from=FIRST + dt.timedelta(days=day), **changes[n])
+            for n, day in enumerate(days)
+        ),
+    )
+    on = FIRST + dt.timedelta(days=asked)
+    master = make_master(contracts=(amended,))
+    assert master.contract_as_of("CTR-0001", on) == amended.as_of(on)
+    assert master.contract_as_of("CTR-0001", on) is master.contract_as_of("CTR-0001", on)
+    assert master.contract("CTR-0001") is amended
+
+
+def test_a_tax_profile_of_a_supply_comes_before_the_general_one() -> None:
+    """Passed-on expenses would be taxed as services are, or services as expenses are."""
+    abroad = replace(TAX, id="*", customer_country="*")
+    expenses = replace(TAX, id="expenses", supply="expenses")
+    expenses_abroad = replace(TAX, id="expenses abroad", customer_country="*", supply="expenses")
+    master = make_master(tax_profiles=(expenses_abroad, expenses, abroad, TAX))
+    assert master.tax_profile("UK", "GB") == TAX
+    assert master.tax_profile("UK", "GB", supply="expenses", on=DAY) == expenses
+    assert master.tax_profile("UK", "FR", supply="expenses", on=DAY) == expenses_abroad
+    assert master.tax_profile("UK", "FR", supply="books", on=DAY) == abroad
+    assert master.tax_profile("DE", "DE", supply="expenses", on=DAY) is None
+    assert (
+        make_master(tax_profiles=(TAX, expenses_abroad)).tax_profile("UK", "GB", supply="expenses") == expenses_abroad
+    )
+
+
+def test_a_tax_profile_holds_from_its_first_day_to_its_last() -> None:
+    """A new rate of tax would be charged on work from before it, or the old one after it."""
+    old = replace(TAX, id="old", valid_to=DAY)
+    new = replace(TAX, id="new", valid_from=DAY + dt.timedelta(days=1), valid_to=LATER)
+    master = make_master(tax_profiles=(new, old))
+    days = (FIRST, DAY, DAY + dt.timedelta(days=1), LATER, LATER + dt.timedelta(days=1))
+    found = [master.tax_profile("UK", "GB", on=day) for day in days]
+    assert found == [old, old, new, new, None]
+    assert master.tax_profile("UK", "GB") is None
+
+
+def test_a_tax_profile_with_dates_comes_before_one_that_always_holds() -> None:
+    """A temporary rate of tax could not be written down without closing the usual one."""
+    reduced = replace(TAX, id="reduced", valid_from=DAY, valid_to=DAY)
+    master = make_master(tax_profiles=(TAX, reduced))
+    assert master.tax_profile("UK", "GB", on=DAY) == reduced
+    assert master.tax_profile("UK", "GB", on=LATER) == TAX
+    assert master.tax_profile("UK", "GB") == TAX

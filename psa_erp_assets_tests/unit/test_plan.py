@@ -14,8 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from psa_erp_assets.domain import posting as states
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.decide import Decision, decide
-from psa_erp_assets.domain.effects import Effect, EffectType, to_payload
+from psa_erp_assets.domain.decide import decide
+from psa_erp_assets.domain.decision import Decision, Hold, Mode, Outcome
+from psa_erp_assets.domain.effects import BillingLine, Effect, EffectType, to_payload
+from psa_erp_assets.domain.faults import FAULTS, LIMITS
 from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
 from psa_erp_assets.domain.posting import ON_DOCUMENT, Lease, Leg, Operation, Posting, State, new_posting
 from psa_erp_assets.domain.posting_gate import AT_WORK, promotions
@@ -23,9 +25,11 @@ from psa_erp_assets.domain.records import ApprovalState, TimeEntry
 from psa_erp_assets_tests.support.facts import (
     CONTRACT,
     CUSTOMER,
+    EMPLOYEE,
     RULES,
     TAX,
     TENANT,
+    UK,
     bill_rate,
     cost_rate,
     make_entry,
@@ -37,30 +41,42 @@ NOW = dt.datetime(2026, 10, 5, 12, tzinfo=dt.UTC)
 LEASE = Lease(worker="w", now=NOW, duration=dt.timedelta(minutes=3))
 LEGS = {Action.CREATE: Leg.ORIGINAL, Action.WITHDRAW: Leg.WITHDRAWAL, Action.REVERSE: Leg.REVERSAL}
 BILLING, COST = EffectType.BILLING_LINE, EffectType.COST_TRANSACTION
+CHARGE = EffectType.INTERCOMPANY_CHARGE
 GONE = (State.CANCELLED, State.WITHDRAWN, State.REVERSED)
 
 
 @dataclass
 class Ledger:
-    """Postings and the ERP's documents, brought forward by the domain's own transitions."""
+    """Postings and the ERP's documents, brought forward by the domain's own transitions.
+
+    `taken_up` are on an invoice or a posted entry, `cancelled` those of them whose invoice finance has cancelled, and
+    `seen` those of which the sync knows that they were taken up.
+    """
 
     postings: dict[str, Posting] = field(default_factory=dict)
     documents: dict[str, Effect] = field(default_factory=dict)
     taken_up: set[str] = field(default_factory=set)
+    cancelled: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
     claims: dict[str, str] = field(default_factory=dict)
 
-    def plan(self, decision: Decision, *closed: str) -> list[PlanItem]:
-        """`closed` are months that are closed in the UK company."""
-        periods = {("2", ServiceMonth.parse(month)): "UK" for month in closed}
-        return plan_entry(decision, list(self.postings.values()), self.seen, TENANT, closed=periods)
+    def plan(self, decision: Decision, *closed: str, entity: str = "UK") -> list[PlanItem]:
+        """`closed` are months that are closed in the entity's company."""
+        company = {"UK": "2", "US": "1"}[entity]
+        periods = {(company, ServiceMonth.parse(month)): entity for month in closed}
+        return plan_entry(
+            decision, list(self.postings.values()), self.seen, TENANT, closed=periods, cancelled=self.cancelled
+        )
 
     def apply(self, items: Iterable[PlanItem]) -> int:
-        """As `services.planning` does: cancellations first, then what is new, then what is tried again."""
+        """As `services.planning` does: what ends first, then what is new, then what is tried again."""
         items = [item for item in items if item.acts]
         for item in items:
             if item.action is Action.CANCEL:
                 self._move(states.cancel(self._at(item), NOW, item.reason))
+        for item in items:
+            if item.action is Action.VOID:
+                self._move(states.void(self._at(item), NOW, item.reason))
         for item in items:
             if item.action in LEGS:
                 self._add(item)
@@ -129,9 +145,9 @@ class Ledger:
             self.read_back(key)
 
     def net(self) -> dict[tuple[Any, ...], tuple[int, Decimal]]:
-        """Minutes and amounts by all other dimensions; what nets to nothing is left out."""
+        """Minutes and amounts by all other dimensions; what nets to nothing, or was cancelled, is left out."""
         totals: dict[tuple[Any, ...], tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
-        for effect in self.documents.values():
+        for effect in (e for key, e in self.documents.items() if key not in self.cancelled):
             where = dimensions(effect)
             minutes, amount = totals[where]
             totals[where] = minutes + effect.minutes, amount + effect.amount.amount
@@ -213,6 +229,23 @@ def invoice(ledger: Ledger) -> None:
     ledger.seen |= ledger.documents.keys()
 
 
+def cancel_invoices(ledger: Ledger) -> None:
+    """Finance cancels the invoices that all lines are on, and the sync has seen it."""
+    invoice(ledger)
+    ledger.cancelled |= {key for key, effect in ledger.documents.items() if effect.effect_type is BILLING}
+
+
+def held_by(code: str, effect_type: EffectType = BILLING, **changes: Any) -> Decision:
+    """The decision of `decided`, with an effect held for a reason."""
+    decision = decided(**changes)
+    return replace(
+        decision,
+        outcome=Outcome.HOLD,
+        effects=tuple(e for e in decision.effects if e.effect_type is not effect_type),
+        holds=(Hold(code, effect_type, "why"),),
+    )
+
+
 def actions(items: Iterable[PlanItem], effect_type: EffectType = BILLING) -> list[str]:
     return [item.action.value for item in items if item.effect_type is effect_type]
 
@@ -221,7 +254,7 @@ def test_approved_work_is_created_once() -> None:
     """Edge case 6: the second run of a month would bill it again."""
     ledger, decision = Ledger(), decided()
     items = ledger.plan(decision)
-    assert actions(items) == actions(items, COST) == ["create"]
+    assert actions(items) == actions(items, COST) == actions(items, CHARGE) == ["create"]
     ledger.apply(items)
     for _ in range(4):
         assert ledger.plan(decision) == []
@@ -237,7 +270,8 @@ def test_a_draft_that_changes_is_withdrawn_and_written_again() -> None:
     assert items[1].depends_on == items[0].key, "billed twice until the old line is gone"
     ledger.apply(items)
     ledger.settle()
-    assert len(ledger.documents) == 2, "one billing line and one cost entry"
+    kinds = sorted(e.effect_type.value for e in ledger.documents.values())
+    assert kinds == ["billing_line", "cost_transaction", "intercompany_charge"], "one of each"
     assert ledger.net() == billed_directly(after)
 
 
@@ -338,6 +372,128 @@ def test_a_gap_in_master_data_takes_nothing_back() -> None:
     assert ledger.apply(items) == 0
 
 
+@pytest.mark.parametrize(
+    "gap", [{"cost_rates": ()}, {"fx_rates": ()}, {"employees": ()}, {"legal_entities": (UK,)}], ids=lambda gap: [*gap]
+)
+def test_a_gap_takes_back_neither_a_cost_nor_the_charge_that_goes_with_it(gap: dict[str, Any]) -> None:
+    """The charge alone would be taken back: one company's payable without the other's receivable."""
+    ledger = settled(decided())
+    items = ledger.plan(decide(make_entry(60), make_master(**gap), RULES))
+    assert (actions(items, COST), actions(items, CHARGE)) == (["hold"], [])
+    assert ledger.apply(items) == 0
+
+
+def test_a_charge_goes_when_the_work_is_not_another_company_s_any_more() -> None:
+    """The receivable of a company that no longer employs them would stay in its books."""
+    ledger = settled(decided())
+    own = decide(make_entry(60), make_master(employees=(replace(EMPLOYEE, legal_entity="UK"),)), RULES)
+    items = ledger.plan(own)
+    assert (actions(items, COST), actions(items, CHARGE)) == (["withdraw", "create"], ["withdraw"])
+    ledger.apply(items)
+    ledger.settle()
+    assert ledger.net() == billed_directly(own)
+
+
+@pytest.mark.parametrize("code", sorted(FAULTS))
+def test_a_limit_takes_back_what_was_posted_and_a_gap_does_not(code: str) -> None:
+    """Work beyond a cap that was lowered would stay on the customer's account, or a lost rate would credit a month."""
+    ledger = settled(decided())
+    items = ledger.plan(held_by(code))
+    assert actions(items) == (["withdraw", "hold"] if code in LIMITS else ["hold"])
+    assert [item.hold.code for item in items if item.hold] == [code]
+    assert actions(items, COST) == actions(items, CHARGE) == []
+    invoice(ledger)
+    assert actions(ledger.plan(held_by(code))) == (["reverse", "hold"] if code in LIMITS else ["hold"])
+
+
+def test_what_a_limit_leaves_is_written_in_place_of_what_was_posted() -> None:
+    """The part up to the cap would be lost with the part beyond it."""
+    ledger, cut = settled(decided(60)), held_by("cap_reached")
+    line = decided(40).effect(BILLING)
+    assert line is not None
+    items = ledger.plan(replace(cut, effects=(line, *cut.effects)))
+    assert actions(items) == ["withdraw", "create", "hold"]
+
+
+def test_a_line_whose_invoice_was_cancelled_is_billed_again() -> None:
+    """The ERP has taken the line back itself: the work would be on no invoice, and the ledger would say it is."""
+    ledger, decision = settled(decided()), decided()
+    cancel_invoices(ledger)
+    items = ledger.plan(decision)
+    assert (actions(items), actions(items, COST)) == (["void", "create"], [])
+    assert items[1].revision == 2, "the first key is used up"
+    assert items[1].depends_on is None, "there is nothing to wait for"
+    assert all(item.acts for item in items)
+    ledger.apply(items)
+    ledger.settle()
+    assert ledger.net() == billed_directly(decision)
+    assert ledger.plan(decision) == []
+
+
+@pytest.mark.parametrize("state", [ApprovalState.DRAFT, ApprovalState.DELETED])
+def test_nobody_is_credited_for_what_is_on_a_cancelled_invoice(state: ApprovalState) -> None:
+    """The customer would have a credit for what they never owed."""
+    ledger = settled(decided())
+    cancel_invoices(ledger)
+    items = ledger.plan(decided(revision=2, state=state))
+    assert actions(items) == ["void"]
+    ledger.apply(items)
+    ledger.settle()
+    assert ledger.net() == {}
+
+
+@pytest.mark.parametrize("promoted", [False, True])
+def test_a_credit_that_was_not_sent_goes_with_the_invoice(promoted: bool) -> None:
+    """Planned before finance cancelled the invoice, and sent after it: credited twice."""
+    ledger, after = settled(decided(60)), decided(50, revision=2)
+    invoice(ledger)
+    ledger.apply(ledger.plan(after))
+    if promoted:
+        ledger.promote()
+    cancel_invoices(ledger)
+    items = ledger.plan(after)
+    assert actions(items) == ["cancel", "void"]
+    ledger.apply(items)
+    ledger.settle()
+    ledger.apply(ledger.plan(after))
+    ledger.settle()
+    assert ledger.net() == billed_directly(after)
+
+
+def test_nothing_is_void_while_its_credit_is_on_the_way() -> None:
+    """The answer to the credit would meet a line that is no longer there to be credited: the engine would stop."""
+    ledger, after = settled(decided(60)), decided(50, revision=2)
+    invoice(ledger)
+    ledger.apply(ledger.plan(after))
+    ledger.promote()
+    for key in [k for k, p in ledger.postings.items() if p.state is State.READY]:
+        ledger.send(key)
+    cancel_invoices(ledger)
+    assert actions(ledger.plan(after)) == ["wait"]
+    ledger.settle()
+
+
+def test_where_the_rollout_has_not_begun_nothing_is_planned() -> None:
+    """Entries that people bill by hand would be billed by the sync as well, or fill the exception queue."""
+    for decision in (decided(), decided(known=False), decided(state=ApprovalState.DELETED)):
+        off = replace(decision, mode=Mode.OFF)
+        assert Ledger().plan(off) == []
+        assert settled(decided()).plan(off) == [], "what is there is left alone"
+
+
+def test_a_shadow_shows_everything_and_does_nothing() -> None:
+    """A comparison with what people do by hand that posts, or that cannot be seen."""
+    after = decided(50, revision=2)
+    for ledger in (Ledger(), settled(decided(60))):
+        live, shadow = ledger.plan(after), ledger.plan(replace(after, mode=Mode.SHADOW))
+        assert {item.action for item in shadow} == {Action.SHADOW}
+        assert not any(item.acts for item in shadow)
+        assert [i.reason for i in shadow] == [f"{i.action.value}: {i.reason}" for i in live]
+        assert [(i.effect_type, i.effect, i.key) for i in shadow] == [(i.effect_type, i.effect, i.key) for i in live]
+    held = replace(decided(known=False), mode=Mode.SHADOW)
+    assert actions(Ledger().plan(held)) == ["hold"], "what would stop it is found out before it counts"
+
+
 def test_a_gap_stops_a_removal_that_has_not_been_sent() -> None:
     """Whether the line stays would depend on which of two changes came first."""
     ledger = settled(decided())
@@ -354,7 +510,7 @@ def test_edited_work_that_is_now_held_is_taken_back() -> None:
     assert actions(items) == ["withdraw", "hold"]
     ledger.apply(items)
     ledger.settle()
-    assert {where for where in ledger.net() if where[0] == "GBP"} == billed_directly(decided(50, known=False)).keys()
+    assert ledger.net() == billed_directly(decided(50, known=False))
 
 
 def test_released_by_itself_when_the_gap_is_closed() -> None:
@@ -428,8 +584,51 @@ def test_nothing_is_planned_into_a_closed_period() -> None:
     """Edge case 18, fault 21: re-dated without a word, or sent to be refused at every sync."""
     items = Ledger().plan(decided(), "2026-09")
     assert (actions(items), actions(items, COST)) == (["create"], ["hold"])
-    [hold] = [item.hold for item in items if item.hold is not None]
-    assert (hold.code, hold.detail) == ("period_closed", "2026-09 is closed in UK")
+    assert {(i.hold.code, i.hold.detail) for i in items if i.hold} == {("period_closed", "2026-09 is closed in UK")}
+
+
+@pytest.mark.parametrize("entity", ["UK", "US"])
+def test_a_cost_and_its_charge_wait_for_each_other_s_period(entity: str) -> None:
+    """One company would owe in a month what the other has no claim to in that month: the group's books disagree."""
+    ledger = Ledger()
+    items = ledger.plan(decided(), "2026-09", entity=entity)
+    assert (actions(items), actions(items, COST), actions(items, CHARGE)) == (["create"], ["hold"], ["hold"])
+    assert {i.hold.detail for i in items if i.hold} == {f"2026-09 is closed in {entity}"}
+    ledger.apply(items)
+    ledger.settle()
+    ledger.apply(ledger.plan(decided()))
+    ledger.settle()
+    assert ledger.net() == billed_directly(decided())
+
+
+def test_what_another_company_closed_holds_nobody_else_s_cost() -> None:
+    """A month that is closed in New York would stop the cost of people whom London employs."""
+    own = decide(make_entry(60), make_master(employees=(replace(EMPLOYEE, legal_entity="UK"),)), RULES)
+    items = Ledger().plan(own, "2026-09", entity="US")
+    assert (actions(items, COST), actions(items, CHARGE)) == (["create"], [])
+
+
+def test_a_posting_date_that_somebody_chose_is_the_period_that_counts() -> None:
+    """Edge case 18: the choice would be held by the very period that it avoids, or go into a closed one unseen."""
+    october = dt.date(2026, 10, 1)
+    decision = decided()
+    moved = replace(
+        decision,
+        effects=tuple(replace(e, posting_date=october) if e.effect_type is COST else e for e in decision.effects),
+    )
+    assert actions(Ledger().plan(moved, "2026-09"), COST) == ["create"]
+    assert actions(Ledger().plan(moved, "2026-10"), COST) == ["hold"]
+
+
+def test_a_reversal_goes_where_somebody_chose_to_put_it() -> None:
+    """Edge case 18: what is in a closed month could never be corrected."""
+    ledger, october = settled(decided(60)), dt.date(2026, 10, 1)
+    invoice(ledger)
+    gone = replace(decided(revision=2, state=ApprovalState.DELETED), posting_dates={COST: october, CHARGE: october})
+    items = ledger.plan(gone, "2026-09")
+    assert (actions(items, COST), actions(items, CHARGE)) == (["reverse"], ["reverse"])
+    dates = {(e.service_date, e.posting_date) for i in items if (e := i.effect) and not isinstance(e, BillingLine)}
+    assert dates == {(dt.date(2026, 9, 14), october)}
 
 
 def test_closing_a_month_holds_nothing_that_is_in_its_books() -> None:
@@ -541,10 +740,23 @@ class AnyHistory(RuleBasedStateMachine):
         if noticed:
             self.ledger.seen |= self.ledger.documents.keys()
 
+    @precondition(lambda self: self.ledger.taken_up)
+    @rule()
+    def invoices_cancelled(self) -> None:
+        """Of lines that nothing takes back: a credit that is out is not called back by cancelling the invoice."""
+        ledger = self.ledger
+        credited = {p.target_key for p in ledger.postings.values() if p.state in AT_WORK or p.key in ledger.documents}
+        for key in (ledger.taken_up & ledger.documents.keys()) - credited:
+            posting = ledger.postings[key]
+            if posting.effect_type is BILLING and posting.leg is Leg.ORIGINAL:
+                ledger.seen.add(key)
+                ledger.cancelled.add(key)
+
     @invariant()
     def nothing_is_billed_twice(self) -> None:
         """At no moment, not even between a removal and what follows it."""
         removed = {p.target_key for p in self.ledger.postings.values() if p.key in self.ledger.documents}
+        removed |= self.ledger.cancelled
         live = [
             self.ledger.documents[key].effect_type
             for key, p in self.ledger.postings.items()

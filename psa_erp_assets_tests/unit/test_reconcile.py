@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psa_erp_assets.domain.decide import Decision, decide
+from psa_erp_assets.domain.decide import decide
+from psa_erp_assets.domain.decision import Decision
 from psa_erp_assets.domain.effects import EffectType, reversal_of
 from psa_erp_assets.domain.erp import ErpDocument
 from psa_erp_assets.domain.money import Money

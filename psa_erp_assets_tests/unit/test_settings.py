@@ -1,5 +1,6 @@
 """Settings: every mistake is named with its file, its line and what to write, and no secret shows."""
 
+import datetime as dt
 import shutil
 import traceback
 from collections.abc import Callable
@@ -8,8 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from psa_erp_assets.domain.money import Rounding
-from psa_erp_assets.settings import CONFIG_FILES, REPOSITORY, ConfigError, Settings, load_settings
+from psa_erp_assets.domain.approval import ApprovalRule
+from psa_erp_assets.domain.costing import CostPolicy
+from psa_erp_assets.domain.decision import Mode
+from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.money import Money, Rounding
+from psa_erp_assets.domain.plan import Action
+from psa_erp_assets.domain.records import RateCardLine
+from psa_erp_assets.domain.rollout import Rollout, RolloutStep
+from psa_erp_assets.domain.shadow import GoLive
+from psa_erp_assets.domain.terms import ContractKind
+from psa_erp_assets.sandbox.company_master import ENTITIES
+from psa_erp_assets.services.scope import Scope
+from psa_erp_assets.settings import CONFIG_FILES, REPOSITORY, ConfigError, Settings, load_settings, rate_card_lines
 
 COMMITTED = REPOSITORY / "data" / "config"
 SECRET = "hunter2-and-nothing-else"
@@ -72,6 +84,29 @@ def test_the_committed_configuration_is_valid() -> None:
         ("policies", "lease_seconds: 180", "lease: 180", "lease"),
         ("tax_profiles", "customer_country: GB", "customer_country: Gb", "customer_country"),
         ("tax_profiles", "legal_entity: UK", "legal_entity: FR", "none of DE, UK, US"),
+        ("rate_cards", "currency: GBP", "currency: pounds", "three capital letters"),
+        ("rate_cards", 'role: Principal, per_hour: "265.00"', "role: Principal, per_hour: 265.10", '"150.00"'),
+        ("rate_cards", 'role: Principal, per_hour: "265.00"', "role: Principal, per_hour: 265", '"150.00"'),
+        ("rate_cards", 'role: Principal, per_hour: "265.00"', 'role: Principal, per_hour: "much"', "valid decimal"),
+        ("rate_cards", 'role: Principal, per_hour: "265.00"', 'role: Principal, per_hour: "-1"', "greater than"),
+        ("rate_cards", 'role: Principal, per_hour: "265.00"', 'role: Principal, per_hour: "NaN"', "finite"),
+        ("rate_cards", 'role: Principal, per_hour: "265.00"', 'role: Principal, per_hour: "1E999"', "digits"),
+        ("rate_cards", 'role: Principal, per_hour: "265.00"', 'role: Principal, per_hour: "2.65001"', "decimal places"),
+        ("rate_cards", "role: Principal,", 'role: " ",', "role"),
+        ("rate_cards", "role: Principal,", "rolle: Principal,", "rolle"),
+        ("rate_cards", "role: Principal,", "task: 12,", "task"),
+        ("rate_cards", "from: 2026-01-01", "from: 2026-02-30x", "valid date"),
+        ("rate_cards", "from: 2026-01-01", "form: 2026-01-01", "form"),
+        ("rate_cards", "from: 2026-01-01", "from: 2026-01-01, to: 2025-12-31", "`to` is before `from`"),
+        ("rate_cards", "standard-2026-gbp:", "standard 2026:", "pattern"),
+        ("rate_cards", "standard-2026-gbp:", "2026:", "valid string"),
+        ("rate_cards", "standard-2026-gbp:", "standard-2026-usd:", "there are two rate cards 'standard-2026-usd'"),
+        (
+            "rate_cards",
+            "role: Senior Consultant",
+            "role: Consultant",
+            "a second line standard-2026-usd/role=Consultant@",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_file_and_line(config: Path, name: str, old: str, new: str, hint: str) -> None:
@@ -113,6 +148,65 @@ def test_a_file_that_cannot_be_read_is_a_problem_and_no_crash(
     """A stack trace says nothing to whoever edits the file."""
     spoil(config / "company.yaml")
     assert any(problem.startswith(hint) for problem in problems(config))
+
+
+def test_the_committed_cards_price_the_roles_of_the_demo_in_each_of_its_currencies(config: Path) -> None:
+    """Whole departments would be held without a rate."""
+    lines = rate_card_lines(load(config).rate_cards)
+    names = {f"standard-2026-{entity.currency.lower()}": entity.currency for entity in ENTITIES}
+    roles = {"Consultant", "Senior Consultant", "Principal", "Engineer", "Senior Engineer"}
+    assert {(r.card, r.role, r.per_hour.currency) for r in lines if r.task is None} == {
+        (name, role, currency) for name, currency in names.items() for role in roles
+    }
+
+
+def test_a_line_of_a_rate_card_becomes_a_record_with_an_id_that_says_what_it_is_about(config: Path) -> None:
+    """With a number as its id, a line that is put in above it would re-price everything."""
+    (config / "rate_cards.yaml").write_text(
+        "side-letter:\n  currency: EUR\n  lines:\n"
+        '    - {per_hour: "99.5", from: 2026-01-01}\n'
+        "    - {contract: CTR-1, project: PRJ-1, task: T, employee: EMP-1, role: R,\n"
+        '       per_hour: "100", from: 2026-01-01, to: 2026-01-01}\n'
+    )
+    first = dt.date(2026, 1, 1)
+    assert rate_card_lines(load(config).rate_cards) == (
+        RateCardLine(
+            id="side-letter/*@2026-01-01",
+            card="side-letter",
+            per_hour=Money(Decimal("99.5"), "EUR"),
+            valid_from=first,
+            valid_to=None,
+        ),
+        RateCardLine(
+            id="side-letter/contract=CTR-1,project=PRJ-1,task=T,employee=EMP-1,role=R@2026-01-01",
+            card="side-letter",
+            per_hour=Money(Decimal(100), "EUR"),
+            valid_from=first,
+            valid_to=first,
+            contract_id="CTR-1",
+            project_id="PRJ-1",
+            task="T",
+            employee_id="EMP-1",
+            role="R",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda path: path.unlink(), lambda path: path.write_text(""), lambda path: path.write_text("# later\n")]
+)
+def test_without_rate_cards_there_are_none(config: Path, spoil: Callable[[Path], object]) -> None:
+    """A company that prices by project in the PSA would have to write a file that says nothing."""
+    spoil(config / "rate_cards.yaml")
+    assert rate_card_lines(load(config).rate_cards) == ()
+
+
+def test_rate_cards_that_cannot_be_read_are_a_problem(config: Path) -> None:
+    """They would be taken for none, and all that they price held."""
+    (config / "rate_cards.yaml").write_text("- role: Principal\n")
+    assert any(problem.startswith("rate_cards.yaml:1: the file:") for problem in problems(config))
+    (config / "rate_cards.yaml").write_text("usd: {currency: USD, lines: []}\nusd2\n")
+    assert any(problem.startswith("rate_cards.yaml:") and "not valid YAML" in problem for problem in problems(config))
 
 
 def test_all_mistakes_are_named_at_once(config: Path) -> None:
@@ -167,3 +261,104 @@ def test_settings_do_not_change(config: Path) -> None:
     """Half of a run would follow other rules than the other half."""
     with pytest.raises(ValueError, match="frozen"):
         load(config).console_url = "http://127.0.0.1:1"
+
+
+def test_a_company_without_fixed_fees_needs_no_second_psa(config: Path) -> None:
+    """A configuration from before there was one would no longer be read."""
+    path = config / "connections.yaml"
+    before, _, rest = path.read_text(encoding="utf-8").partition("milestones:")
+    path.write_text(before + rest[rest.index("erp:") :], encoding="utf-8")
+    assert load(config).connections.milestones is None
+    assert load_settings({}).connections.milestones is not None
+
+
+def add(config: Path, text: str, name: str = "policies") -> int:
+    """Put lines at the end of a file, in place of the sections of the same names; answers with the first one's line."""
+    path = config / f"{name}.yaml"
+    begun = {line.partition(":")[0] for line in text.splitlines() if line[:1].isalpha()}
+    kept, inside = [], False
+    for line in path.read_text(encoding="utf-8").splitlines():
+        inside = line.partition(":")[0] in begun if line[:1].isalpha() else inside
+        kept += [] if inside else [line]
+    path.write_text("\n".join([*kept, text]) + "\n", encoding="utf-8")
+    return len(kept) + 1
+
+
+def test_policies_of_an_older_version_go_on_working(config: Path) -> None:
+    """An update would stop every sync until somebody has added sections that they do not need."""
+    text = (config / "policies.yaml").read_text(encoding="utf-8")
+    old = text[: text.index("intercompany_mark_up:")]
+    (config / "policies.yaml").write_text(old, encoding="utf-8")
+    scope = Scope.of(load(config))
+    assert scope.approvals == ()
+    assert scope.rules.rollout == Rollout()
+    assert scope.rules.cost == CostPolicy()
+    assert (scope.go_live.months, scope.go_live.share, scope.go_live.amount) == (2, Decimal("0.005"), Decimal("1.00"))
+
+
+def test_the_shipped_rules_are_about_credits_and_large_plans(config: Path) -> None:
+    """The demo would wait for somebody, or nobody would be asked about anything."""
+    rules = Scope.of(load(config)).approvals
+    assert [(r.action, r.effect_type, r.above) for r in rules] == [
+        (Action.REVERSE, EffectType.BILLING_LINE, Money(Decimal(50000), "USD")),
+        (None, None, Money(Decimal(2000000), "USD")),
+    ]
+    assert Scope.of(load(config)).rules.rollout == Rollout()
+
+
+def test_approvals_rollout_and_mark_up_become_what_the_rules_are_made_of(config: Path) -> None:
+    """A rule that is written down would not hold."""
+    add(
+        config,
+        'intercompany_mark_up: "0.10"\n'
+        "approvals:\n"
+        "  - { name: voids, legal_entity: UK, action: void, effect_type: cost_transaction }\n"
+        "rollout:\n"
+        "  - { mode: off }\n"
+        "  - { mode: live, legal_entity: UK, contract_kind: capped, from: 2026-10-01 }\n"
+        'go_live: { months: 3, tolerance_share: "0.01", tolerance_amount: "5" }',
+    )
+    scope = Scope.of(load(config))
+    assert scope.approvals == (
+        ApprovalRule(
+            name="voids", legal_entity="UK", action=Action.VOID, effect_type=EffectType.COST_TRANSACTION, above=None
+        ),
+    )
+    october = dt.date(2026, 10, 1)
+    assert scope.rules.rollout == Rollout(
+        steps=(
+            RolloutStep(mode=Mode.OFF),
+            RolloutStep(mode=Mode.LIVE, legal_entity="UK", contract_kind=ContractKind.CAPPED, valid_from=october),
+        )
+    )
+    assert scope.rules.cost.intercompany_mark_up == Decimal("0.10")
+    assert scope.go_live == GoLive(months=3, share=Decimal("0.01"), amount=Decimal(5))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "hint"),
+    [
+        ("approvals:\n  - { name: x, legal_entity: FR }", 1, "none of DE, UK, US"),
+        ("approvals:\n  - { name: x, action: hold }", 1, "nothing is done by hold"),
+        ("approvals:\n  - { name: x, action: undo }", 1, "action"),
+        ("approvals:\n  - { action: reverse }", 1, "name"),
+        ("approvals:\n  - name: x\n    above: { amount: 50000.00, currency: USD }", 2, '"150.00"'),
+        ('approvals:\n  - name: x\n    above: { amount: "-1", currency: USD }', 2, "greater than"),
+        ('approvals:\n  - name: x\n    above: { amount: "1", currency: dollars }', 2, "three capital letters"),
+        ('approvals:\n  - name: x\n    above: { amount: "1" }', 2, "currency"),
+        ("rollout:\n  - { mode: live }\n  - { mode: live, legal_entity: FR }", 2, "none of DE, UK, US"),
+        ("rollout:\n  - { mode: on }", 1, "shadow"),
+        ("rollout:\n  - { mode: live, contract_kind: hourly }", 1, "capped"),
+        ("rollout:\n  - { mode: live, since: 2026-10-01 }", 1, "since"),
+        ("rollout:\n  - { mode: live, from: October }", 1, "valid date"),
+        ('intercompany_mark_up: "-0.1"', 0, "greater than"),
+        ('intercompany_mark_up: "NaN"', 0, "finite"),
+        ("go_live: { months: 0 }", 0, "greater than"),
+        ('go_live: { tolerance_share: "1" }', 0, "less than 1"),
+    ],
+)
+def test_a_mistake_in_a_rule_is_named_with_its_line(config: Path, text: str, line: int, hint: str) -> None:
+    """Plans would be applied that somebody wanted to see first, or an entity would post that was to wait."""
+    where = add(config, text) + line
+    found = problems(config)
+    assert any(problem.startswith(f"policies.yaml:{where}: ") and hint in problem for problem in found), found

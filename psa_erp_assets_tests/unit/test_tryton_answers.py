@@ -51,8 +51,9 @@ def tryton(
     reading: Callable[[Asked], Reply] | None = None,
     reference: bool = False,
     found: list[dict[str, Any]] | None = None,
+    accounts: list[str] | None = None,
 ) -> Callable[[Asked], Reply]:
-    """A server that knows one company; `on_create` answers what matters."""
+    """A server that knows one company, with all accounts unless named; `on_create` answers what matters."""
 
     def answer(asked: Asked) -> Reply:
         method, params = asked.body["method"], asked.body["params"]
@@ -68,8 +69,12 @@ def tryton(
             return result({"account": 40})
         if method == "model.account.invoice.line.search_read":
             return result(found or [])
+        if method == "model.account.account.search_read":
+            codes = accounts if accounts is not None else params[0][1][2]
+            return result([{"id": 50 + n, "code": code} for n, code in enumerate(codes)])
         fields = params[4]
         row = {"id": 5, "default_uom": 6, "code": "USD", "currency.": {"code": "USD"}, "company": 1}
+        row["party."] = {"name": "Example Inc."}
         return result([{"id": 5, **{k: v for k, v in row.items() if k in fields or k.endswith(".")}}])
 
     return answer
@@ -212,6 +217,7 @@ def test_an_external_reference_that_is_there_already_is_told_apart_from_other_re
         "company": 1,
         "note": None,
         "quantity": 0.8333333333,
+        "unit": 6,
         "amount": {"__class__": "Decimal", "decimal": "83.33"},
         "currency.": {"code": "USD"},
         "taxes": [],
@@ -259,3 +265,14 @@ def test_records_of_another_shape_before_the_create_are_definite():
     given, creates = submit(tryton(lambda _: result([1]), reading=lambda _: result([{"id": 1}])))
     assert given == Throttled(retry_after=None)
     assert creates == []
+
+
+def test_an_account_that_finance_has_not_made_is_named_and_nothing_is_sent():
+    """Told as a failed search it would send the operator through the code instead of to the chart of accounts."""
+    given, creates = submit(tryton(lambda _: result([1]), accounts=["5000", "5900", "2150", "2160", "2300"]))
+    assert isinstance(given, Rejected)
+    assert creates == []
+    assert given.message == (
+        "Example Inc. has no account with the code 1250 (contract balance), 1260 (intercompany receivable), "
+        "5100 (expected loss), 5910 (labor charged out)"
+    )

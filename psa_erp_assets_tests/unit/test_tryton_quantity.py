@@ -3,11 +3,11 @@
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from psa_erp_assets.adapters.connectors.tryton.quantity import NotExpressibleError, hours, minutes_of
-from psa_erp_assets.domain.money import Money, Rounding, for_minutes
+from psa_erp_assets.domain.money import Money, Rounding, divide, for_minutes, multiply
 
 
 def tryton_shows(quantity: Decimal, price: Decimal) -> Decimal:
@@ -33,6 +33,23 @@ def test_any_amount_within_a_cent_of_the_rate_is_shown_exactly_and_its_minutes_r
     price = Money(Decimal(cents).scaleb(-2), "USD")
     amount = for_minutes(price, minutes).rounded(rounding) + Money.from_minor_units(off, "USD")
     assume(Decimal("0.03") / price.amount < Decimal(1) / 120)
+    quantity = hours(minutes, price, amount)
+    assert tryton_shows(quantity, price.amount) == amount.amount
+    assert minutes_of(Decimal(str(float(quantity)))) == minutes
+
+
+@given(
+    ten_thousandths=st.integers(1, 10_000_000),
+    cents=st.integers(-1_000_000, 1_000_000),
+)
+@example(ten_thousandths=1_200_000, cents=300)  # exactly a minute and a half
+@example(ten_thousandths=1_200_000, cents=500)  # two and a half
+@example(ten_thousandths=1_200_000, cents=-500)
+def test_what_a_cap_leaves_of_a_line_is_shown_exactly_with_the_minutes_it_comes_to(ten_thousandths, cents):
+    """A cap cuts a line at any amount, and its minutes are that amount's: refused, the contract would never fill up."""
+    price, amount = Money(Decimal(ten_thousandths).scaleb(-4), "USD"), Money.from_minor_units(cents, "USD")
+    minutes = int(divide(multiply(amount.amount, Decimal(60)), price.amount).to_integral_value(ROUND_HALF_EVEN))
+    assume(abs(minutes) <= 6_000_000)
     quantity = hours(minutes, price, amount)
     assert tryton_shows(quantity, price.amount) == amount.amount
     assert minutes_of(Decimal(str(float(quantity)))) == minutes

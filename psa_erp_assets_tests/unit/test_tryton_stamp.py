@@ -14,6 +14,20 @@ def test_a_stamp_is_read_as_it_was_written_whatever_text_follows():
     assert Stamp.parse(f"{stamp} Ada Jones: workshop\nsecond line") == stamp
 
 
+def test_a_stamp_says_which_form_of_entry_it_is_on():
+    """Three types of effect are journal entries: one taken for another would be verified against the wrong account."""
+    stamp = Stamp("ab12", dt.date(2026, 9, 30), 0, "recognition")
+    assert str(stamp) == "psa-erp:ab12 2026-09-30 0min/recognition"
+    assert Stamp.parse(f"{stamp} September") == stamp
+    assert Stamp.parse(f"{stamp}") == stamp
+
+
+def test_a_stamp_from_before_there_were_forms_has_none_whatever_its_text_says():
+    """Entries that are in the books already must not change their type with the next version."""
+    for text in ("recognition", "/recognition", "- 0min/recognition", ""):
+        assert Stamp.parse(f"psa-erp:ab12 2026-09-14 5min {text}") == Stamp("ab12", dt.date(2026, 9, 14), 5)
+
+
 @pytest.mark.parametrize(
     "text",
     [None, "", "by hand", "psa-erp:ab12", "psa-erp:ab12 2026-02-30 5min", "see psa-erp:ab12 2026-09-14 5min"],

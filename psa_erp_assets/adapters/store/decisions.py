@@ -3,12 +3,12 @@
 import datetime as dt
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from psa_erp_assets.adapters.store.schema import decision as decision_table
-from psa_erp_assets.domain.decide import Decision
-from psa_erp_assets.domain.keys import content_hash
+from psa_erp_assets.domain.decision import Decision
+from psa_erp_assets.domain.effects import text_hash
 
 
 def latest_hashes(connection: Connection, tenant: str, object_ids: Collection[str] | None = None) -> dict[str, str]:
@@ -22,6 +22,21 @@ def latest_hashes(connection: Connection, tenant: str, object_ids: Collection[st
     if object_ids is not None:
         query = query.where(decision_table.c.object_id.in_(object_ids))
     return {row.object_id: row.content_hash for row in connection.execute(query)}
+
+
+def of_contracts_own(connection: Connection, tenant: str, service_month: str) -> Sequence[Row[str, int, str]]:
+    """The latest decision about each of the contracts' own objects of a month: object_id, revision, outcome."""
+    table = decision_table.c
+    return connection.execute(
+        select(table.object_id, table.revision, table.outcome)
+        .ext(distinct_on(table.object_id))
+        .where(
+            table.tenant == tenant,
+            table.object_id.startswith("contract:"),
+            table.body["service_month"].astext == service_month,
+        )
+        .order_by(table.object_id, table.id.desc())
+    ).all()
 
 
 def record(connection: Connection, tenant: str, decisions: Sequence[Decision], now: dt.datetime) -> int:
@@ -47,4 +62,4 @@ def record(connection: Connection, tenant: str, decisions: Sequence[Decision], n
 
 def digest(decision: Decision) -> str:
     """What two equal decisions about one revision have in common."""
-    return content_hash(decision.to_body() | {"revision": decision.revision})
+    return text_hash(decision.text)

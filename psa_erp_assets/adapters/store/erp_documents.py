@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from psa_erp_assets.adapters.store.schema import erp_document, erp_invoice, posting
@@ -12,6 +12,7 @@ from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.erp import ErpDocument
 from psa_erp_assets.domain.posting import State
+from psa_erp_assets.domain.reconcile import CANCELLED
 
 
 def replace_scope(
@@ -72,6 +73,16 @@ def on_document(connection: Connection, tenant: str, keys: Collection[str]) -> f
     return frozenset(rows.scalars())
 
 
+def cancelled(connection: Connection, tenant: str, keys: Collection[str]) -> frozenset[str]:
+    """Which of these keys' documents are on a document that the ERP has cancelled."""
+    rows = connection.execute(
+        select(erp_document.c.key).where(
+            erp_document.c.tenant == tenant, erp_document.c.key.in_(keys), erp_document.c.document_state == CANCELLED
+        )
+    )
+    return frozenset(rows.scalars())
+
+
 def refresh(connection: Connection, tenant: str, documents: Sequence[ErpDocument], now: dt.datetime) -> None:
     """Keep these documents as just looked up; others stay as they were."""
     if not documents:
@@ -123,6 +134,67 @@ def of_month(connection: Connection, tenant: str, erp_company: str, month: str) 
             erp_document.c.erp_company == erp_company,
             erp_document.c.service_month == month,
         )
+    ).all()
+
+
+def with_origins(connection: Connection, tenant: str, erp_company: str, month: str) -> Sequence[Row[Any]]:
+    """The mirrored documents of a company and service month, each with the object and `payload` of its posting.
+
+    Both are None for a document that no posting accounts for.
+    """
+    document = erp_document.c
+    return connection.execute(
+        select(erp_document, posting.c.object_id, posting.c.payload)
+        .outerjoin(posting, posting.c.key == document.key)
+        .where(document.tenant == tenant, document.erp_company == erp_company, document.service_month == month)
+    ).all()
+
+
+def invoiced_payloads(connection: Connection, tenant: str, erp_company: str) -> Sequence[Row[Any, Any]]:
+    """Of each of our billing lines that is on a posted invoice: the invoice's number, and the line's `payload`."""
+    document = erp_document.c
+    return connection.execute(
+        select(document.document, posting.c.payload)
+        .join(posting, posting.c.key == document.key)
+        .where(
+            document.tenant == tenant,
+            document.erp_company == erp_company,
+            document.effect_type == EffectType.BILLING_LINE.value,
+            document.posted,
+        )
+    ).all()
+
+
+def credited_by_hand(connection: Connection, tenant: str, erp_company: str, month: str) -> dict[str, int]:
+    """The minutes that finance credited by the ERP's own means in a service month, by the object of the line."""
+    document = erp_document.c
+    rows = connection.execute(
+        select(posting.c.object_id, func.sum(-document.minutes))
+        .join(posting, posting.c.key == document.credits_key)
+        .where(
+            document.tenant == tenant,
+            document.erp_company == erp_company,
+            document.service_month == month,
+            document.key.is_(None),
+            document.document_state.is_distinct_from(CANCELLED),
+        )
+        .group_by(posting.c.object_id)
+    )
+    return {object_id: int(minutes) for object_id, minutes in rows}
+
+
+def posted_invoices(connection: Connection, tenant: str, erp_company: str) -> Sequence[Row[Any]]:
+    """The company's invoices that are posted or paid, as last read."""
+    invoice = erp_invoice.c
+    return connection.execute(
+        select(erp_invoice)
+        .where(
+            invoice.tenant == tenant,
+            invoice.erp_company == erp_company,
+            invoice.number.is_not(None),
+            invoice.state.in_(("posted", "paid")),
+        )
+        .order_by(invoice.number)
     ).all()
 
 

@@ -18,20 +18,20 @@ from psa_erp_assets.adapters.store.schema import (
     posting,
     posting_event,
     time_entry,
-    time_entry_head,
+    work_head,
 )
-from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.effects import EffectType
 
 
 def recorded_at(connection: Connection, tenant: str, partition: Partition) -> dict[str, dt.datetime]:
     """When the current revision of each entry of a partition was recorded, by entry id."""
-    head, entry = time_entry_head.c, time_entry.c
+    head, entry = work_head.c, time_entry.c
     rows = connection.execute(
         select(entry.entry_id, entry.recorded_at)
         .join(
-            time_entry_head,
-            and_(head.tenant == entry.tenant, head.entry_id == entry.entry_id, head.revision == entry.revision),
+            work_head,
+            and_(head.tenant == entry.tenant, head.object_id == entry.entry_id, head.revision == entry.revision),
         )
         .where(head.tenant == tenant, head.legal_entity == partition[0], head.service_month == partition[1])
     )
@@ -69,8 +69,10 @@ def billing_lines(connection: Connection, tenant: str, erp_company: str, partiti
     return connection.execute(statement.order_by(table.erp_id)).mappings().all()
 
 
-def cost_entries(connection: Connection, tenant: str, erp_company: str, partition: Partition) -> Sequence[RowMapping]:
-    """The mirrored cost entries of a partition."""
+def journal_entries(
+    connection: Connection, tenant: str, erp_company: str, partition: Partition, effect_type: EffectType
+) -> Sequence[RowMapping]:
+    """The mirrored journal entries of a partition that carry a type of effect."""
     table = erp_document.c
     statement = select(
         *_of_document(partition),
@@ -79,7 +81,7 @@ def cost_entries(connection: Connection, tenant: str, erp_company: str, partitio
         table.document_state.label("entry_state"),
         table.posted,
         _project_code(tenant, table.analytic).label("project_code"),
-    ).where(*_documents(tenant, erp_company, partition, EffectType.COST_TRANSACTION))
+    ).where(*_documents(tenant, erp_company, partition, effect_type))
     return connection.execute(statement.order_by(table.erp_id)).mappings().all()
 
 

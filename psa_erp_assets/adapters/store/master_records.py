@@ -2,17 +2,14 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from decimal import Decimal
-from enum import Enum
-from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_type_hints
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from psa_erp_assets.adapters.store.bodies import from_body, to_body
 from psa_erp_assets.adapters.store.schema import master_record
 from psa_erp_assets.domain.keys import content_hash
-from psa_erp_assets.domain.money import Money
 
 _Record = TypeVar("_Record")
 
@@ -109,38 +106,3 @@ def changed_at(connection: Connection, *, tenant: str, object_type: str) -> dt.d
         )
     ).scalar_one()
     return moment
-
-
-def to_body(record: Any) -> dict[str, Any]:
-    """A record as a JSON body: dates as ISO text, decimals as strings."""
-    return {name: _plain(value) for name, value in asdict(record).items()}
-
-
-def from_body(record_type: type[_Record], body: dict[str, Any]) -> _Record:
-    """The inverse of `to_body`, by the record's own annotations."""
-    hints = get_type_hints(record_type)
-    return record_type(**{name: _typed(hints[name], value) for name, value in body.items()})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Decimal):
-        return str(value)
-    return value.isoformat() if isinstance(value, dt.date) else value
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    if isinstance(hint, UnionType):
-        hint = next(t for t in get_args(hint) if t is not NoneType)
-    if hint is Money:
-        return Money(Decimal(value["amount"]), value["currency"])
-    if hint in (dt.date, dt.datetime):
-        return hint.fromisoformat(value)
-    if hint is Decimal or (isinstance(hint, type) and issubclass(hint, Enum)):
-        return hint(value)
-    return value

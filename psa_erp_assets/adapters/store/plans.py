@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from psa_erp_assets.adapters.store.schema import plan, plan_item
-from psa_erp_assets.adapters.store.time_entries import Partition
+from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.effects import to_payload
 from psa_erp_assets.domain.plan import PlanItem
 
@@ -23,7 +23,10 @@ class StoredPlan:
     contracts: tuple[str | None, ...] | None
     status: str
     facts_hash: str
+    created_by: str
     created_at: dt.datetime
+    approval_reasons: tuple[str, ...]
+    reviewed_by: str | None
 
 
 def lock_partition(connection: Connection, tenant: str, partition: Partition) -> None:
@@ -40,6 +43,7 @@ def propose(
     contracts: Sequence[str | None] | None,
     items: Sequence[PlanItem],
     facts_hash: str,
+    approval_reasons: Sequence[str],
     created_by: str,
     now: dt.datetime,
 ) -> int:
@@ -53,6 +57,7 @@ def propose(
             contracts=None if contracts is None else list(contracts),
             status="proposed",
             facts_hash=facts_hash,
+            approval_reasons=list(approval_reasons),
             created_by=created_by,
             created_at=now,
         )
@@ -75,7 +80,10 @@ def load(connection: Connection, tenant: str, plan_id: int) -> StoredPlan | None
         contracts=None if row.contracts is None else tuple(row.contracts),
         status=row.status,
         facts_hash=row.facts_hash,
+        created_by=row.created_by,
         created_at=row.created_at,
+        approval_reasons=tuple(row.approval_reasons),
+        reviewed_by=row.reviewed_by,
     )
 
 
@@ -86,10 +94,27 @@ def items_of(connection: Connection, plan_id: int) -> set[tuple[str, str | None]
 
 
 def finish(connection: Connection, plan_id: int, status: str, now: dt.datetime) -> None:
-    """Set a proposed plan's end: applied or overtaken."""
-    connection.execute(
-        update(plan).where(plan.c.id == plan_id, plan.c.status == "proposed").values(status=status, applied_at=now)
+    """Set the end of a plan that was proposed or approved: applied or overtaken."""
+    open_plan = plan.c.status.in_(("proposed", "approved"))
+    connection.execute(update(plan).where(plan.c.id == plan_id, open_plan).values(status=status, applied_at=now))
+
+
+def review(
+    connection: Connection, plan_id: int, *, approved: bool, reviewed_by: str, note: str, now: dt.datetime
+) -> bool:
+    """Approve or reject a proposed plan; answers whether it was still proposed."""
+    reviewed = connection.execute(
+        update(plan)
+        .where(plan.c.id == plan_id, plan.c.status == "proposed")
+        .values(
+            status="approved" if approved else "rejected",
+            reviewed_by=reviewed_by,
+            reviewed_at=now,
+            review_note=note,
+        )
+        .returning(plan.c.id)
     )
+    return reviewed.first() is not None
 
 
 def _row(plan_id: int, seq: int, item: PlanItem) -> dict[str, Any]:

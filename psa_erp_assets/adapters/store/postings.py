@@ -105,6 +105,12 @@ class PgPostingStore:
         """See `PostingStore.retry`."""
         return self._apply(keys, lambda p: states.retry(p, now, reason), connection)
 
+    def void(
+        self, keys: Collection[str], now: dt.datetime, reason: str, *, connection: Connection | None = None
+    ) -> frozenset[str]:
+        """Those whose document the ERP has cancelled are reversed by that; returns their keys."""
+        return self._apply(keys, lambda p: states.void(p, now, reason), connection)
+
     def hold(
         self, keys: Collection[str], now: dt.datetime, reason: str, *, connection: Connection | None = None
     ) -> frozenset[str]:
@@ -208,6 +214,23 @@ class PgPostingStore:
         statement = (
             select(posting)
             .where(table.tenant == self._tenant, _any(table.object_id, object_ids))
+            .order_by(table.object_id, table.effect_type, table.revision, table.created_at, table.key)
+        )
+        with self._transaction(connection) as transaction:
+            return _load(transaction, statement)
+
+    def of_contract_month(
+        self, contract_id: str, service_month: str, *, connection: Connection | None = None
+    ) -> Sequence[Posting]:
+        """The postings of a contract's own objects in a month, in the order of `of_objects`."""
+        table = posting.c
+        statement = (
+            select(posting)
+            .where(
+                table.tenant == self._tenant,
+                table.service_month == service_month,
+                table.object_id.startswith(f"contract:{contract_id}:", autoescape=True),
+            )
             .order_by(table.object_id, table.effect_type, table.revision, table.created_at, table.key)
         )
         with self._transaction(connection) as transaction:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 SCHEMA = "ops"
 
@@ -81,7 +81,7 @@ inbox = Table(
     Column("arrived_by", Text, nullable=False),
     _at("received_at"),
     UniqueConstraint("tenant", "source", "object_type", "object_id", "version"),
-    CheckConstraint("arrived_by IN ('webhook', 'sweep', 'key_sweep')", name="arrived_by"),
+    CheckConstraint("arrived_by IN ('webhook', 'sweep', 'key_sweep', 'api')", name="arrived_by"),
     info=_APPEND_ONLY,
 )
 
@@ -165,6 +165,8 @@ time_entry = Table(
     Column("description", Text, nullable=False),
     _at("started_at"),
     Column("time_zone", Text, nullable=False),
+    Column("task", Text),
+    Column("work_types", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("inbox_id", BigInteger, ForeignKey(inbox.c.id), nullable=False),
     _at("recorded_at"),
     CheckConstraint("minutes >= 0", name="minutes"),
@@ -172,13 +174,29 @@ time_entry = Table(
     info=_APPEND_ONLY,
 )
 
-# The latest revision of each entry and the partition that it belongs to. An entry is dirty, and its partition
-# touched, while `changed_at` is later than `planned_at`.
-time_entry_head = Table(
-    "time_entry_head",
+# Canonical facts other than time, expenses and milestones: one row a revision, its content as the body of the record.
+work_fact = Table(
+    "work_fact",
     metadata,
     Column("tenant", Text, primary_key=True),
-    Column("entry_id", Text, primary_key=True),
+    Column("object_id", Text, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("inbox_id", BigInteger, ForeignKey(inbox.c.id), nullable=False),
+    _at("recorded_at"),
+    CheckConstraint("kind IN ('expense', 'milestone')", name="kind"),
+    info=_APPEND_ONLY,
+)
+
+# Whatever has financial effects: a time entry, an expense, a milestone, or a contract's month with effects of its own.
+# Its latest revision and the partition that it belongs to. It is dirty, and its partition touched, while `changed_at`
+# is later than `planned_at`.
+work_head = Table(
+    "work_head",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("object_id", Text, primary_key=True),
     Column("revision", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("legal_entity", Text, nullable=False),
@@ -186,12 +204,61 @@ time_entry_head = Table(
     Column("contract_id", Text),
     _at("changed_at"),
     _at("planned_at", nullable=True),
-    Index("ix_time_entry_head_partition", "tenant", "legal_entity", "service_month"),
+    Index("ix_work_head_partition", "tenant", "legal_entity", "service_month"),
     Index(
-        "ix_time_entry_head_dirty",
+        "ix_work_head_dirty",
         "changed_at",
         postgresql_where=text("planned_at IS NULL OR planned_at < changed_at"),
     ),
+)
+
+# What a contract's month leaves to the next one: running totals, as last computed.
+contract_balance = Table(
+    "contract_balance",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("contract_id", Text, primary_key=True),
+    Column("service_month", Text, primary_key=True),
+    Column("body", JSONB, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    _at("computed_at"),
+)
+
+# Minutes of a billed entry that were credited to the customer, and whether they are billed again.
+credit = Table(
+    "credit",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("credit_id", Text, primary_key=True),
+    Column("object_id", Text, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("rebill", Boolean, nullable=False),
+    Column("in_erp", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    _at("requested_at"),
+    Index("ix_credit_object", "tenant", "object_id"),
+    CheckConstraint("minutes > 0", name="minutes"),
+    info=_APPEND_ONLY,
+)
+
+# What somebody chose for an effect whose accounting period is closed. The latest choice holds.
+period_choice = Table(
+    "period_choice",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("effect_type", Text, nullable=False),
+    Column("choice", Text, nullable=False),
+    Column("posting_date", Date),
+    Column("reason", Text, nullable=False),
+    Column("chosen_by", Text, nullable=False),
+    _at("chosen_at"),
+    Index("ix_period_choice_object", "tenant", "object_id", "id"),
+    CheckConstraint("choice IN ('wait', 'post_to_open', 'by_hand', 'cancel')", name="choice"),
+    CheckConstraint("(choice = 'post_to_open') = (posting_date IS NOT NULL)", name="posting_date"),
+    info=_APPEND_ONLY,
 )
 
 # What was decided about an entry and why. A row is added when the decision differs from the one before.
@@ -207,7 +274,7 @@ decision = Table(
     Column("content_hash", Text, nullable=False),
     _at("decided_at"),
     Index("ix_decision_object", "tenant", "object_id", "id"),
-    CheckConstraint("outcome IN ('post', 'non_billable', 'hold', 'none')", name="outcome"),
+    CheckConstraint("outcome IN ('post', 'covered', 'written_off', 'non_billable', 'hold', 'none')", name="outcome"),
     info=_APPEND_ONLY,
 )
 
@@ -226,7 +293,12 @@ plan = Table(
     Column("created_by", Text, nullable=False),
     _at("created_at"),
     _at("applied_at", nullable=True),
-    CheckConstraint("status IN ('proposed', 'applied', 'overtaken')", name="status"),
+    # Why somebody must approve it, empty where nobody must; who decided about it, and when.
+    Column("approval_reasons", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("reviewed_by", Text),
+    _at("reviewed_at", nullable=True),
+    Column("review_note", Text),
+    CheckConstraint("status IN ('proposed', 'approved', 'rejected', 'applied', 'overtaken')", name="status"),
 )
 
 plan_item = Table(
@@ -287,7 +359,10 @@ posting = Table(
     Column("fault_code", Text),
     Column("fault_detail", Text),
     _at("state_since"),
-    CheckConstraint("effect_type IN ('billing_line', 'cost_transaction')", name="effect_type"),
+    CheckConstraint(
+        "effect_type IN ('billing_line', 'cost_transaction', 'intercompany_charge', 'revenue_entry')",
+        name="effect_type",
+    ),
     CheckConstraint("operation IN ('create', 'withdraw')", name="operation"),
     CheckConstraint("leg IN ('original', 'reversal', 'withdrawal')", name="leg"),
     CheckConstraint(
@@ -367,6 +442,8 @@ erp_document = Table(
     Column("document_state", Text),
     Column("document_date", Date),
     Column("posted", Boolean, nullable=False),
+    # The key of the billing line that the ERP's own credit note made this one for.
+    Column("credits_key", Text),
     _at("read_at"),
     Index("ix_erp_document_key", "key"),
     Index("ix_erp_document_month", "tenant", "erp_company", "service_month"),
@@ -387,6 +464,7 @@ erp_invoice = Table(
     Column("tax", Numeric, nullable=False),
     Column("total", Numeric, nullable=False),
     Column("open_amount", Numeric, nullable=False),
+    Column("lines", Integer, nullable=False, server_default=text("0")),
     Column("state", Text, nullable=False),
     _at("read_at"),
 )

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, func, or_, select
 
-from psa_erp_assets.adapters.store.schema import inbox, posting, sync_cursor, time_entry_head, webhook_delivery
+from psa_erp_assets.adapters.store.schema import inbox, posting, sync_cursor, webhook_delivery, work_head
 
 # Worded as the index on dirty heads has it.
-_IS_DIRTY: ColumnElement[bool] = or_(
-    time_entry_head.c.planned_at.is_(None), time_entry_head.c.planned_at < time_entry_head.c.changed_at
-)
+_IS_DIRTY: ColumnElement[bool] = or_(work_head.c.planned_at.is_(None), work_head.c.planned_at < work_head.c.changed_at)
 
 
 def database_time(connection: Connection) -> dt.datetime:
@@ -40,7 +38,7 @@ def count_pending_deliveries(connection: Connection, tenant: str) -> RowMapping:
 
 def count_heads(connection: Connection, tenant: str) -> Sequence[RowMapping]:
     """Time entries by the state of their latest revision."""
-    table = time_entry_head.c
+    table = work_head.c
     return (
         connection.execute(
             select(table.state, func.count().label("entries"))
@@ -55,7 +53,7 @@ def count_heads(connection: Connection, tenant: str) -> Sequence[RowMapping]:
 
 def dirty_partitions(connection: Connection, tenant: str) -> Sequence[RowMapping]:
     """Partitions with entries that changed after they were last planned: how many, and since when the oldest."""
-    table = time_entry_head.c
+    table = work_head.c
     return (
         connection.execute(
             select(

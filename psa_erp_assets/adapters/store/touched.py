@@ -4,10 +4,10 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, exists, func, null, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, null, or_, select, union_all
 
-from psa_erp_assets.adapters.store.schema import posting, time_entry_head
-from psa_erp_assets.adapters.store.time_entries import IS_DIRTY, Partition
+from psa_erp_assets.adapters.store.schema import posting, work_head
+from psa_erp_assets.adapters.store.work_heads import IS_DIRTY, Partition
 from psa_erp_assets.domain.posting import UNDER_WAY
 from psa_erp_assets.domain.records import ApprovalState
 
@@ -29,15 +29,15 @@ class Touched:
 
 def touched(connection: Connection, tenant: str, *, due_before: dt.datetime) -> Sequence[Touched]:
     """The partitions with dirty entries, or with postings that should have moved before `due_before`, oldest first."""
-    head, table = time_entry_head.c, posting.c
+    head, table = work_head.c, posting.c
     place = (head.legal_entity, head.service_month, head.contract_id)
     # What is still a draft has no financial effect, and people edit drafts all day.
-    was_posted = exists().where(table.tenant == head.tenant, table.object_id == head.entry_id)
+    was_posted = exists().where(table.tenant == head.tenant, table.object_id == head.object_id)
     matters = or_(head.state == ApprovalState.APPROVED.value, was_posted)
     dirty = select(*place, head.changed_at, null().label("due_at")).where(head.tenant == tenant, IS_DIRTY, matters)
     due = (
-        select(table.legal_entity, table.service_month, head.contract_id, null(), table.due_at)
-        .join(time_entry_head, and_(head.tenant == table.tenant, head.entry_id == table.object_id))
+        select(table.legal_entity, table.service_month, _contract_id(), null(), table.due_at)
+        .outerjoin(work_head, and_(head.tenant == table.tenant, head.object_id == _head_id()))
         .where(table.tenant == tenant, table.state.in_(sorted(s.value for s in UNDER_WAY)), table.due_at < due_before)
     )
     work = union_all(dirty, due).subquery()
@@ -65,9 +65,20 @@ def touched(connection: Connection, tenant: str, *, due_before: dt.datetime) -> 
     ]
 
 
+def _head_id() -> ColumnElement[str]:
+    """The object with a head that a posting's object is a part of: the credited part of an entry is named after it."""
+    return func.split_part(posting.c.object_id, "#", 1)
+
+
+def _contract_id() -> ColumnElement[str | None]:
+    """The contract of a posting: that of its object's head or, of a contract's own object, the one in its id."""
+    own = func.split_part(posting.c.object_id, ":", 2)
+    return func.coalesce(work_head.c.contract_id, case((posting.c.object_id.startswith("contract:"), own)))
+
+
 def changed_since(connection: Connection, tenant: str, since: dt.datetime) -> list[Partition]:
     """Partitions of which an entry or a posting has changed since then."""
-    head, table = time_entry_head.c, posting.c
+    head, table = work_head.c, posting.c
     changed = union_all(
         select(head.legal_entity, head.service_month).where(head.tenant == tenant, head.changed_at >= since),
         select(table.legal_entity, table.service_month).where(table.tenant == tenant, table.state_since >= since),

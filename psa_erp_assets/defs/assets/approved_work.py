@@ -46,6 +46,32 @@ def time_entry_inbox(context: dg.AssetExecutionContext, config: Sweep) -> dg.Mat
     )
 
 
+@policies.asset(
+    group_name=policies.APPROVED_WORK,
+    description="Every version of every milestone of a fixed fee, as received from the second PSA, and the canonical "
+    "revisions made of them. Always a complete read: what the PSA no longer lists has been deleted. Reads nothing "
+    "where the settings name no second PSA.",
+    deps=["contracts"],
+    kinds={"kantata", "postgres"},
+    code_version="1",
+    pool=policies.PSA_POOL,
+)
+def milestone_inbox(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    from psa_erp_assets.services import sync  # noqa: PLC0415
+
+    runtime = runtime_of(context)
+    received = sync.sweep_milestones(runtime)
+    return dg.MaterializeResult(
+        metadata={
+            "fetched": received.fetched,
+            "new_versions": received.new_versions,
+            "new_revisions": len(received.revised),
+            "malformed": received.malformed,
+            "inbox": presenting.console_link(runtime.settings.console_url, "/inbox"),
+        }
+    )
+
+
 def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     """The inbox, and approved time by partition."""
 
@@ -53,7 +79,7 @@ def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         group_name=policies.APPROVED_WORK,
         description="Approved time entries in their current revision with what is decided about each: post with this "
         "amount, not billable, or hold and why. An entry stands in exactly one partition.",
-        deps=["time_entry_inbox", TOUCHED],
+        deps=["time_entry_inbox", "milestone_inbox", TOUCHED],
         kinds={"postgres", "ducklake", "pandas"},
         code_version="1",
         metadata={"dagster/column_schema": catalog.column_schema("approved_time")},
@@ -65,7 +91,8 @@ def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         runtime, partition = runtime_of(context), partition_of(context.partition_key)
         frame = frames.approved_time(runtime, partition)
         result = runtime.lake.replace_partition(APPROVED_TIME, frame, lake_keys(partition))
-        held = frame[frame["hold_codes"].map(bool)]
+        # Of no rows at all `map` makes objects, and pandas would take those for names of columns.
+        held = frame[frame["hold_codes"].map(bool).astype(bool)]
         return dg.MaterializeResult(
             metadata={
                 **presenting.written(result, "approved_time"),
@@ -77,4 +104,4 @@ def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
             }
         )
 
-    return [time_entry_inbox, approved_time]
+    return [time_entry_inbox, milestone_inbox, approved_time]

@@ -11,8 +11,9 @@ from psa_erp_assets.domain.effects import EffectType
 
 @policies.partitioned_asset(
     group_name=policies.COST_TRANSACTIONS,
-    description="Draft journal entries of labor cost in the ERP, on the project's analytic account and in the "
-    "currency of the entity's books, one for each approved entry, billable or not.",
+    description="Draft journal entries of project cost in the ERP, on the project's analytic account and in the "
+    "currency of the entity's books, one for each approved time entry or expense, billable or not. Labor of another "
+    "entity's people is at the transfer price.",
     deps=["posting_plan"],
     kinds={"tryton", "postgres"},
     code_version="1",
@@ -22,6 +23,19 @@ def cost_transactions(context: dg.AssetExecutionContext) -> dg.MaterializeResult
     return posting.settle(context, EffectType.COST_TRANSACTION)
 
 
+@policies.partitioned_asset(
+    group_name=policies.COST_TRANSACTIONS,
+    description="Draft journal entries in the books of the entity that employs whoever worked for another entity's "
+    "project: what it charges that entity, at the transfer price. The partition is that of the project.",
+    deps=["posting_plan"],
+    kinds={"tryton", "postgres"},
+    code_version="1",
+    pool=policies.POSTING_POOL,
+)
+def intercompany_charges(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    return posting.settle(context, EffectType.INTERCOMPANY_CHARGE)
+
+
 def assets() -> list[dg.AssetsDefinition]:
-    """The one asset of the group."""
-    return [cost_transactions]
+    """Cost in the books of whoever sells the work, and what its people's employer charges."""
+    return [cost_transactions, intercompany_charges]

@@ -32,8 +32,9 @@ def posting_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]
 
 @policies.partitioned_asset(
     group_name=policies.DRAFT_INVOICE_LINES,
-    description="Draft customer invoice lines in the ERP, one for each approved billable entry, each sent at most "
-    "once and read back. Finance puts them on invoices; the sync never posts an invoice.",
+    description="Draft customer invoice lines in the ERP, one for each approved billable entry, expense, milestone, "
+    "instalment and retainer fee, each sent at most once and read back. Finance puts them on invoices; the "
+    "sync never posts an invoice.",
     deps=["posting_plan"],
     kinds={"tryton", "postgres"},
     code_version="1",
@@ -50,7 +51,7 @@ def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         group_name=policies.DRAFT_INVOICE_LINES,
         description="The ledger of effects in the lake: each posting with its key, its state and its id in the ERP. "
         "It is what replays and audits start from.",
-        deps=["draft_invoice_lines", "cost_transactions"],
+        deps=["draft_invoice_lines", "cost_transactions", "intercompany_charges", "revenue_entries"],
         kinds={"postgres", "ducklake", "pandas"},
         code_version="1",
         metadata={"dagster/column_schema": catalog.column_schema("postings")},

@@ -15,6 +15,8 @@ _READ_BACK = {
     "erp_billing_lines": "Customer invoice lines as the ERP has them, made by the sync or by hand, with the invoice "
     "that has taken them up.",
     "erp_cost_entries": "Entries of the ERP's cost journal, made by the sync or by hand.",
+    "erp_intercompany_charges": "What the entity charges other entities for its people's work.",
+    "erp_revenue_entries": "Revenue recognized and losses provided for, in the ERP's revenue journal.",
     "erp_invoices": "Customer invoices and credit notes of all entities as the ERP has them, drafts included: number, "
     "state, amounts and what is still open.",
 }
@@ -31,7 +33,7 @@ def _read_back(catalog: Catalog) -> dg.AssetsDefinition:
             name,
             description=f"{description} Read from the ERP itself, never from our own ledger.",
             group_name=policies.RECONCILIATION,
-            deps=["draft_invoice_lines", "cost_transactions"],
+            deps=["draft_invoice_lines", "cost_transactions", "intercompany_charges", "revenue_entries"],
             kinds={"tryton", "ducklake", "pandas"},
             code_version="1",
             partitions_def=PARTITIONS,

@@ -33,7 +33,7 @@ from psa_erp_assets.settings import REPOSITORY
 
 SYNC_USER, FINANCE_USER = "psa_erp_sync", "finance"
 
-_STOCK_MODULES = ["account_invoice_line_standalone", "analytic_invoice", "account_product"]
+_STOCK_MODULES = ["account_invoice_line_standalone", "analytic_invoice", "account_product", "account_deposit"]
 _BUILD_TIMEOUT = 600.0
 _HASH_PROGRAM = (
     "import json, sys, pwdlib, pwdlib.hashers.argon2 as a; h = pwdlib.PasswordHash([a.Argon2Hasher()]); "

@@ -99,9 +99,25 @@ class Finance:
         # Tryton leaves it to a queue worker to notice that an invoice is paid; the sandbox runs none.
         self._call(company, "account.invoice.process", [int(invoice_id)])
 
-    def credit_invoice(self, company: str, invoice_id: str, *, on: dt.date) -> str:
-        """A draft credit note for the whole of a posted invoice, as Tryton makes it; its id."""
-        start = {"with_refund": False, "with_refund_allowed": True, "invoice_date": on}
+    def cancel_invoice(self, company: str, invoice_id: str) -> None:
+        """Cancel an invoice. Of a posted one Tryton books the opposite; its lines stay on it in either case."""
+        self._call(company, "account.invoice.cancel", [int(invoice_id)])
+
+    def credit_invoice(
+        self,
+        company: str,
+        invoice_id: str,
+        minutes: Mapping[str, int] | None = None,
+        *,
+        on: dt.date,
+        refund: bool = False,
+    ) -> str:
+        """A draft credit note for a posted invoice, as Tryton makes it; its id.
+
+        `minutes` credits only these lines, by their ids, and of each only so many minutes: what Tryton proposes is
+        changed by hand. `refund` is Tryton's choice to post the credit note and call the invoice cancelled.
+        """
+        start = {"with_refund": refund, "with_refund_allowed": True, "invoice_date": on}
         session = self._call(company, "account.invoice.credit.create", wizard=True)[0]
         answer = self._call(
             company,
@@ -110,7 +126,10 @@ class Finance:
             **_active("account.invoice", invoice_id),
         )
         self._call(company, "account.invoice.credit.delete", session, wizard=True)
-        return str(answer["actions"][0][1]["res_id"][0])
+        credit_note = int(answer["actions"][0][1]["res_id"][0])
+        if minutes is not None:
+            self._credit_only(company, credit_note, minutes)
+        return str(credit_note)
 
     def post_moves(self, company: str, move_ids: Sequence[str]) -> None:
         """Post draft journal entries."""
@@ -172,6 +191,15 @@ class Finance:
         found = self._search("currency.currency", [["code", "=", currency]], ["id"])[0]["id"]
         values = {"currency": found, "date": on, "rate": rate}
         return str(self._rpc.call("model.currency.currency.rate.create", [values])[0])
+
+    def _credit_only(self, company: str, credit_note: int, minutes: Mapping[str, int]) -> None:
+        for line in self._search("account.invoice.line", [["invoice", "=", credit_note]], ["origin"]):
+            credited = line["origin"].partition(",")[2]
+            if credited in minutes:
+                hours = round(-minutes[credited] / 60, 10)
+                self._call(company, "account.invoice.line.write", [line["id"]], {"quantity": hours})
+            else:
+                self._call(company, "account.invoice.line.delete", [line["id"]])
 
     def _period(self, company: str, month: ServiceMonth) -> int:
         return self._one("account.period", company, [["start_date", "=", month.first_day], ["type", "=", "standard"]])

@@ -31,7 +31,17 @@ _ACCOUNTS = (  # role, name, code, statement, flags of the account type
     ("delivery", "Project delivery cost", "5000", "income", ("expense",)),
     ("absorbed", "Labor absorbed", "5900", "income", ("expense",)),
     ("exchange", "Currency exchange", "7000", "income", ("expense",)),
+    # A deposit in Tryton's sense, because those are the only balance-sheet accounts that it lets a customer's invoice
+    # line credit.
+    ("contract", "Contract balances (earned less billed)", "1250", "balance", ("assets", "deposit")),
+    ("due_from", "Intercompany receivable", "1260", "balance", ("assets",)),
+    ("due_to", "Intercompany payable", "2150", "balance", ()),
+    ("reimburse", "Expenses to reimburse", "2160", "balance", ()),
+    ("provision", "Provision for contract losses", "2300", "balance", ()),
+    ("loss", "Expected contract losses", "5100", "income", ("expense",)),
+    ("charged_out", "Labor charged out", "5910", "income", ("expense",)),
 )
+_JOURNALS = (("Project cost", "PROJ"), ("Contract revenue", "REVN"), ("Intercompany charges", "ICOM"))
 
 
 def main():
@@ -91,7 +101,7 @@ class Seeder:
                 self._chart(company)
                 self._fiscal_year(company)
         self._taxes()
-        self._product()
+        self._products()
         self._analytic_accounts()
 
     def _model(self, name):
@@ -171,7 +181,11 @@ class Seeder:
     def _companies(self):
         for c in self.seed["companies"]:
             self.companies[c["code"]] = self._one(
-                "company.company", party=self.entity_parties[c["code"]].id, currency=self.currencies[c["currency"]].id
+                "company.company",
+                party=self.entity_parties[c["code"]].id,
+                currency=self.currencies[c["currency"]].id,
+                # Finance may cancel an invoice that is posted, which Tryton leaves to the law of the country.
+                cancel_invoice_out=True,
             )
 
     def _users(self):
@@ -193,7 +207,8 @@ class Seeder:
 
     def _journals(self):
         self.cash_journal = self._one("account.journal", name="Bank", code="BANK", type="cash")
-        self._one("account.journal", name="Project cost", code="PROJ", type="general")
+        for name, code in _JOURNALS:
+            self._one("account.journal", name=name, code=code, type="general")
 
     def _chart(self, company):
         accounts = self.accounts[company.id] = {}
@@ -285,7 +300,7 @@ class Seeder:
                 active=tax.get("active", True),
             )
 
-    def _product(self):
+    def _products(self):
         # Ten digits of an hour: minutes/60 must reach the cent (kimai#3282 shows what two digits do).
         unit = self._one(
             "product.uom",
@@ -304,14 +319,18 @@ class Seeder:
                 category.account_revenue = self.accounts[company.id]["revenue"]
                 category.account_expense = self.accounts[company.id]["delivery"]
                 category.save()
-        self._one(
-            "product.template",
-            name=self.seed["service_product"],
-            type="service",
-            default_uom=unit.id,
-            account_category=category.id,
-            products=[("create", [{"code": "CONSULTING"}])],
-        )
+        for name, code, billed_by in (
+            (self.seed["service_product"], "CONSULTING", unit.id),
+            ("Fees and expenses", "FEE", self._data("product", "uom_unit")),
+        ):
+            self._one(
+                "product.template",
+                name=name,
+                type="service",
+                default_uom=billed_by,
+                account_category=category.id,
+                products=[("create", [{"suffix_code": code}])],
+            )
 
     def _analytic_accounts(self):
         roots = {

@@ -109,9 +109,9 @@ def test_a_change_from_a_clock_ahead_has_no_negative_age(store_engine: Engine) -
     """An age below zero would switch the alarm off."""
     with store_engine.begin() as connection:
         connection.execute(
-            insert(schema.time_entry_head).values(
+            insert(schema.work_head).values(
                 tenant=TENANT,
-                entry_id=ENTRY,
+                object_id=ENTRY,
                 revision=1,
                 state="approved",
                 legal_entity="DE",

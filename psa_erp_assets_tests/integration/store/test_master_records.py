@@ -8,9 +8,12 @@ import pytest
 from sqlalchemy import Connection, Engine, select
 
 from psa_erp_assets.adapters.store import mappings, master_records, schema
-from psa_erp_assets.adapters.store.master_records import Change, from_body, to_body
+from psa_erp_assets.adapters.store.bodies import from_body, to_body
+from psa_erp_assets.adapters.store.master_records import Change
 from psa_erp_assets.domain.facts import PsaUserFacts
-from psa_erp_assets.domain.records import AccountingPeriod, Customer
+from psa_erp_assets.domain.records import AccountingPeriod, Amendment, Contract, Customer
+from psa_erp_assets.domain.terms import ContractKind
+from psa_erp_assets.domain.terms_text import terms_from_text
 from psa_erp_assets_tests.support.facts import (
     CONTRACT,
     CUSTOMER,
@@ -26,6 +29,26 @@ from psa_erp_assets_tests.support.facts import (
 TENANT = "acme"
 NOW = dt.datetime(2026, 10, 5, 9, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(hours=1)
+
+
+MIXED = terms_from_text(
+    """
+    {"multipliers": {"overtime": "1.50"}, "expenses": {"limits": {"hotel": "180.00"}}, "components": [
+        {"code": "build", "kind": "fixed_fee_schedule", "projects": ["PRJ-0001"], "fee": "100.00",
+         "instalments": [{"due": "2026-09-30", "amount": "100.00", "label": "Ledger"}],
+         "recognition": {"method": "cost_to_cost", "estimate": {"total_cost": "70.1234"}}},
+        {"code": "run", "kind": "retainer", "retainer": {"fee": "10.00", "included_minutes": 600}}]}
+    """,
+    kind=ContractKind.MIXED,
+    currency="GBP",
+)
+AMENDED = replace(
+    CONTRACT,
+    amendments=(
+        Amendment(id="CTR-0001-A1", effective_from=dt.date(2026, 10, 1), legal_entity="US"),
+        Amendment(id="CTR-0001-A2", effective_from=dt.date(2026, 11, 1), kind=ContractKind.MIXED, terms=MIXED),
+    ),
+)
 
 
 def replace_customers(connection: Connection, *customers: Customer, now: dt.datetime = NOW) -> Change:
@@ -54,6 +77,7 @@ def versions(connection: Connection) -> list[tuple[str, int, bool]]:
         replace(CUSTOMER, psa_id=None, erp_party=None),
         CONTRACT,
         replace(CONTRACT, valid_to=dt.date(2026, 12, 31)),
+        AMENDED,
         PROJECT,
         replace(PROJECT, closed=True, closed_on=dt.date(2026, 10, 14)),
         EMPLOYEE,
@@ -82,6 +106,27 @@ def test_what_is_the_same_makes_no_version(clean_store: Engine) -> None:
         assert replace_customers(connection, CUSTOMER) == Change(added=1, changed=0, removed=0, unchanged=0)
         assert replace_customers(connection, CUSTOMER, now=LATER) == Change(added=0, changed=0, removed=0, unchanged=1)
         assert versions(connection) == [("CUS-0001", 1, True)]
+
+
+def test_terms_that_are_the_same_make_no_version(clean_store: Engine) -> None:
+    """Each refresh would plan all contracts with terms anew."""
+    again = replace(AMENDED, amendments=tuple(replace(a) for a in AMENDED.amendments))
+    changed = replace(AMENDED, amendments=AMENDED.amendments[:1])
+    with clean_store.begin() as connection:
+        found = [
+            master_records.replace_all(
+                connection,
+                tenant=TENANT,
+                object_type="contract",
+                source="hubspot",
+                records=[(contract.id, contract)],
+                now=NOW,
+            )
+            for contract in (AMENDED, again, changed)
+        ]
+        assert [(c.added, c.changed, c.unchanged) for c in found] == [(1, 0, 0), (0, 0, 1), (0, 1, 0)]
+        stored = master_records.load_all(connection, tenant=TENANT, object_type="contract", record_type=Contract)
+        assert stored == [changed]
 
 
 def test_a_change_closes_the_version_before_it(clean_store: Engine) -> None:

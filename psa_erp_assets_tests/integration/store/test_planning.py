@@ -3,19 +3,21 @@
 import datetime as dt
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import Engine, select
 
-from psa_erp_assets.adapters.store import decisions, erp_documents, exceptions, master_records, schema, time_entries
+from psa_erp_assets.adapters.store import decisions, erp_documents, exceptions, master_records, schema, work_heads
 from psa_erp_assets.adapters.store.postings import PgPostingStore
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.posting import Posting, State
+from psa_erp_assets.domain.reconcile import CANCELLED
 from psa_erp_assets.domain.records import AccountingPeriod
-from psa_erp_assets.services import canonical, planning
+from psa_erp_assets.services import planning, touching
 from psa_erp_assets.services.planning import Plan, PlanNotFoundError, PlanOvertakenError
 from psa_erp_assets_tests.support.facts import TENANT, bill_rate, make_master
 from psa_erp_assets_tests.support.store import NOW, SCOPE, keep_master, psa_payload, receive
@@ -53,7 +55,9 @@ def status(engine: Engine, plan: Plan) -> str:
 def test_a_plan_shows_what_it_would_do_and_does_nothing(store: Engine) -> None:
     """A preview that posts is no preview."""
     plan = propose(store)
-    assert plan.actions() == Counter({("create", "billing_line"): 2, ("create", "cost_transaction"): 2})
+    assert plan.actions() == Counter(
+        {("create", "billing_line"): 2, ("create", "cost_transaction"): 2, ("create", "intercompany_charge"): 2}
+    )
     assert plan.amounts()["create", "billing_line", "GBP"] == Decimal("183.33")
     assert plan.acting
     assert postings(store) == []
@@ -63,7 +67,7 @@ def test_a_plan_shows_what_it_would_do_and_does_nothing(store: Engine) -> None:
 def test_an_applied_plan_is_what_was_shown(store: Engine) -> None:
     """Somebody approved other amounts than those that are posted."""
     plan = propose(store)
-    assert apply(store, plan) == 4
+    assert apply(store, plan) == 6
     assert {(p.key, p.amount) for p in postings(store)} == {(i.key, i.effect.amount) for i in plan.items if i.effect}
     assert {p.plan_id for p in postings(store)} == {plan.id}
     assert status(store, plan) == "applied"
@@ -78,7 +82,7 @@ def test_a_plan_is_applied_once(store: Engine) -> None:
         apply(store, plan)
     with pytest.raises(PlanNotFoundError, match="404"):
         planning.apply_plan(store, SCOPE, 404, now=NOW)
-    assert len(postings(store)) == 4
+    assert len(postings(store)) == 6
 
 
 @pytest.mark.parametrize("change", ["an edit", "a rate", "another plan", "a new entry"])
@@ -105,7 +109,7 @@ def test_a_change_that_matters_to_no_decision_overtakes_nothing(store: Engine) -
     plan = propose(store)
     receive(store, psa_payload("other", day=dt.date(2026, 10, 2)), now=LATER)
     keep_master(store, make_master(bill_rates=(bill_rate(), bill_rate(id="x", project_id="PRJ-0009"))), LATER)
-    assert apply(store, plan) == 4
+    assert apply(store, plan) == 6
 
 
 def test_two_equal_plans_at_once_make_one_set_of_postings(store: Engine) -> None:
@@ -121,8 +125,8 @@ def test_two_equal_plans_at_once_make_one_set_of_postings(store: Engine) -> None
             return "overtaken"
 
     with ThreadPoolExecutor(len(plans)) as pool:
-        assert sorted(pool.map(race, plans)) == ["applied 4", *["overtaken"] * 5]
-    assert len(postings(store)) == 4
+        assert sorted(pool.map(race, plans)) == ["applied 6", *["overtaken"] * 5]
+    assert len(postings(store)) == 6
 
 
 def test_one_plan_applied_by_many_at_once_is_applied_once(store: Engine) -> None:
@@ -133,13 +137,13 @@ def test_one_plan_applied_by_many_at_once_is_applied_once(store: Engine) -> None
     def race(_: int) -> bool:
         start.wait()
         try:
-            return apply(store, plan) == 4
+            return apply(store, plan) == 6
         except (PlanOvertakenError, PlanNotFoundError):
             return False
 
     with ThreadPoolExecutor(6) as pool:
         assert sum(pool.map(race, range(6))) == 1
-    assert (len(postings(store)), status(store, plan)) == (4, "applied")
+    assert (len(postings(store)), status(store, plan)) == (6, "applied")
 
 
 def test_planning_while_entries_change_loses_no_change(store: Engine) -> None:
@@ -163,7 +167,7 @@ def test_planning_while_entries_change_loses_no_change(store: Engine) -> None:
         stop.set()
         assert editing.result() > 0
     with store.connect() as connection:
-        dirty = time_entries.dirty_entries(connection, TENANT, SEPTEMBER)
+        dirty = work_heads.dirty_objects(connection, TENANT, SEPTEMBER)
     last = propose(store, LATER)
     assert {i.object_id for i in last.items if i.acts} <= dirty
 
@@ -174,7 +178,7 @@ def test_a_plan_can_be_limited_to_some_contracts(store: Engine) -> None:
     assert propose(store, contracts=["CTR-0002"]).decisions == ()
     only = propose(store, contracts=["CTR-0001"])
     assert (only.contracts, len(only.decisions)) == (("CTR-0001",), 2)
-    assert apply(store, only, LATER) == 4
+    assert apply(store, only, LATER) == 6
 
 
 def test_what_was_just_rejected_is_left_alone_where_that_is_asked_for(store: Engine) -> None:
@@ -214,7 +218,9 @@ def test_a_closed_period_is_an_item_of_its_own_until_it_is_opened(store: Engine)
     """Edge case 18: nobody would know why the cost is missing, and nothing would bring it in when the month opens."""
     keep_period(store, closed=True, now=NOW)
     plan = propose(store)
-    assert plan.actions() == Counter({("create", "billing_line"): 2, ("hold", "cost_transaction"): 2})
+    assert plan.actions() == Counter(
+        {("create", "billing_line"): 2, ("hold", "cost_transaction"): 2, ("hold", "intercompany_charge"): 2}
+    )
     apply(store, plan)
     with store.connect() as connection:
         assert {i["code"] for i in exceptions.list_items(connection, TENANT)} == {"period_closed"}
@@ -222,7 +228,8 @@ def test_a_closed_period_is_an_item_of_its_own_until_it_is_opened(store: Engine)
     keep_period(store, closed=False, now=LATER)
     assert touch(store, LATER) == 2
     apply(store, propose(store, LATER), LATER)
-    assert Counter(p.effect_type.value for p in postings(store)) == {"billing_line": 2, "cost_transaction": 2}
+    kinds = {"billing_line": 2, "cost_transaction": 2, "intercompany_charge": 2}
+    assert Counter(p.effect_type.value for p in postings(store)) == kinds
     with store.connect() as connection:
         assert exceptions.list_items(connection, TENANT) == []
 
@@ -250,13 +257,27 @@ def keep_period(engine: Engine, *, closed: bool, now: dt.datetime) -> None:
 
 def touch(engine: Engine, now: dt.datetime) -> int:
     with engine.begin() as connection:
-        return canonical.mark_touched(connection, SCOPE, now)
+        return touching.mark_touched(connection, SCOPE, now)
 
 
 def test_a_line_that_was_withdrawn_after_it_was_read_leaves_the_mirror(store: Engine) -> None:
     """An entry that moves to another month would look like a duplicate until its old month is read again."""
     apply(store, propose(store))
     [line, other] = [p for p in postings(store) if p.effect_type is EffectType.BILLING_LINE]
+    keep_documents(store, (line, other), None)
+    with store.begin() as connection:
+        connection.execute(
+            schema.posting.update()
+            .where(schema.posting.c.key == line.key)
+            .values(state=State.WITHDRAWN.value, state_since=LATER)
+        )
+        erp_documents.forget_withdrawn(connection, TENANT)
+        left = erp_documents.of_keys(connection, TENANT, [line.key, other.key])
+    assert [row.key for row in left] == [other.key]
+
+
+def keep_documents(engine: Engine, lines: Sequence[Posting], state: str | None) -> None:
+    """What was read back: these lines, each on an invoice in this state, or (None) on their own."""
     rows = [
         {
             "erp_id": p.key,
@@ -266,11 +287,13 @@ def test_a_line_that_was_withdrawn_after_it_was_read_leaves_the_mirror(store: En
             "minutes": p.minutes,
             "amount": p.amount.amount,
             "currency": p.amount.currency,
-            "posted": False,
+            "document": "INV-1" if state else None,
+            "document_state": state,
+            "posted": state == "posted",
         }
-        for p in (line, other)
+        for p in lines
     ]
-    with store.begin() as connection:
+    with engine.begin() as connection:
         erp_documents.replace_scope(
             connection,
             tenant=TENANT,
@@ -280,11 +303,30 @@ def test_a_line_that_was_withdrawn_after_it_was_read_leaves_the_mirror(store: En
             rows=rows,
             now=NOW,
         )
-        connection.execute(
-            schema.posting.update()
-            .where(schema.posting.c.key == line.key)
-            .values(state=State.WITHDRAWN.value, state_since=LATER)
-        )
-        erp_documents.forget_withdrawn(connection, TENANT)
-        left = erp_documents.of_keys(connection, TENANT, [line.key, other.key])
-    assert [row.key for row in left] == [other.key]
+
+
+def invoiced_and_cancelled(engine: Engine) -> list[Posting]:
+    """The lines of all entries, whose invoice finance has posted and cancelled."""
+    apply(engine, propose(engine))
+    with engine.begin() as connection:
+        connection.execute(schema.posting.update().values(state=State.VERIFIED.value))
+    lines = [p for p in postings(engine) if p.effect_type is EffectType.BILLING_LINE]
+    keep_documents(engine, lines, "posted")
+    assert not propose(engine, LATER).acting
+    keep_documents(engine, lines, CANCELLED)
+    return lines
+
+
+def test_lines_of_a_cancelled_invoice_are_billed_again(store: Engine) -> None:
+    """The ERP has taken them back itself: the work would be on no invoice, and the ledger would say it is."""
+    lines = invoiced_and_cancelled(store)
+    plan = propose(store, LATER)
+    assert plan.actions() == Counter({("void", "billing_line"): 2, ("create", "billing_line"): 2})
+    assert apply(store, plan, LATER) == 4
+    found = [p for p in postings(store) if p.effect_type is EffectType.BILLING_LINE]
+    assert {p.key: p.state for p in found if p in lines or p.revision == 1} == {p.key: State.REVERSED for p in lines}
+    again = [p for p in found if p.revision == 2]
+    assert sorted((p.object_id, p.amount, p.state) for p in again) == sorted(
+        (p.object_id, p.amount, State.READY) for p in lines
+    )
+    assert not propose(store, LATER).acting

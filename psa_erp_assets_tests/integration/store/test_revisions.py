@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine
 
-from psa_erp_assets.adapters.store import cursors, exceptions, time_entries
+from psa_erp_assets.adapters.store import cursors, exceptions, time_entries, work_heads
 from psa_erp_assets.adapters.store.inbox import Payload
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.records import ApprovalState, TimeEntry
-from psa_erp_assets.services import canonical, planning
+from psa_erp_assets.services import planning, touching
 from psa_erp_assets_tests.support.facts import (
     CONTRACT,
     EMPLOYEE,
@@ -39,12 +39,12 @@ def entry(engine: Engine, entry_id: str = ENTRY) -> TimeEntry:
 
 def dirty(engine: Engine) -> dict[tuple[str, str], list[str | None]]:
     with engine.connect() as connection:
-        return time_entries.dirty_partitions(connection, TENANT)
+        return work_heads.dirty_partitions(connection, TENANT)
 
 
 def dirty_entries(engine: Engine, partition: tuple[str, str] = SEPTEMBER) -> set[str]:
     with engine.connect() as connection:
-        return {i.rsplit(":", 1)[1] for i in time_entries.dirty_entries(connection, TENANT, partition)}
+        return {i.rsplit(":", 1)[1] for i in work_heads.dirty_objects(connection, TENANT, partition)}
 
 
 def sync(engine: Engine, minute: int, partition: tuple[str, str] = SEPTEMBER) -> None:
@@ -55,7 +55,7 @@ def sync(engine: Engine, minute: int, partition: tuple[str, str] = SEPTEMBER) ->
 def touch(engine: Engine, master: MasterData, minute: int) -> int:
     keep_master(engine, master, later(minute))
     with engine.begin() as connection:
-        return canonical.mark_touched(connection, SCOPE, later(minute))
+        return touching.mark_touched(connection, SCOPE, later(minute))
 
 
 def codes(engine: Engine, *, resolved: bool = False) -> set[tuple[str, str]]:
@@ -64,12 +64,24 @@ def codes(engine: Engine, *, resolved: bool = False) -> set[tuple[str, str]]:
 
 
 def test_a_change_of_the_payload_alone_is_no_revision(clean_store: Engine) -> None:
-    """A new tag, or an approval that was given twice, would credit and rebill the entry."""
+    """An approval that was given twice would credit and rebill the entry."""
     keep_master(clean_store)
     assert receive(clean_store, psa_payload()).revised == (ENTRY,)
-    received = receive(clean_store, psa_payload(taskId="t9"), now=later(1))
-    assert (received.new_versions, received.revised) == (1, ())
+    again = psa_payload()
+    again.body["approval"]["updated_at"] = "2026-10-02T00:00:00Z"
+    received = receive(clean_store, again, now=later(1))
+    assert (received.new_versions, received.revised, received.malformed) == (1, (), 0)
     assert entry(clean_store).revision == 1
+
+
+@pytest.mark.parametrize("changes", [{"taskId": "t9", "task": "Design"}, {"tags": ["Overtime"]}])
+def test_a_task_and_a_kind_of_work_are_facts(clean_store: Engine, changes: dict[str, object]) -> None:
+    """They choose the rate: overtime would be billed at the rate of what it was recorded as at first."""
+    keep_master(clean_store)
+    receive(clean_store, psa_payload())
+    assert receive(clean_store, psa_payload(**changes), now=later(1)).revised == (ENTRY,)
+    found = entry(clean_store)
+    assert (found.task, found.work_types) in {("Design", ()), (None, ("overtime",))}
 
 
 def test_each_change_of_the_facts_is_the_next_revision(clean_store: Engine) -> None:

@@ -67,6 +67,7 @@ def employee_facts(employee: Record) -> EmployeeFacts:
         email=None if email is None else email.lower(),
         legal_entity=text(employee, "division"),
         department=optional_text(employee, "department") or "",
+        job_title=optional_text(employee, "jobTitle"),
         active=optional_text(employee, "status") == "Active",
     )
 

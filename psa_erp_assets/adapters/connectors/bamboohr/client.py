@@ -22,6 +22,7 @@ EMPLOYEE_FIELDS = (
     "workEmail",
     "division",
     "department",
+    "jobTitle",
     "status",
 )
 

@@ -1,1 +1,1 @@
-"""Clockify, the PSA: users, clients, projects and their rates, time entries, approvals, webhooks."""
+"""Clockify, the PSA: users, clients, projects and their rates, time entries, expenses, approvals, webhooks."""

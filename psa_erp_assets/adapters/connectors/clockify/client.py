@@ -1,7 +1,7 @@
 """Reading Clockify's REST API v1.
 
 Documentation: "Clockify API", https://docs.clockify.me, sections "Authentication", "Rate limiting", "User",
-"Client", "Project", "Time entry", "Approval" and "Webhooks".
+"Client", "Project", "Task", "Tag", "Time entry", "Expense", "Approval" and "Webhooks".
 
 What its documents do not say, or say by the way:
 
@@ -11,11 +11,13 @@ What its documents do not say, or say by the way:
 - An unknown or deleted id is answered with 400, code 501 and a message that it does not belong to the workspace, or
   with 404.
 - v1 has no GET of one approval request; the list, newest first, is read until it comes up.
+- The list of expenses knows no dates: all that were ever recorded are read.
+- `hydrated` adds a time entry's task and tags with their names to their ids, and spares reading both lists.
 - A page may be shorter than it was asked to be (the server's own limit), so only an empty page is the end.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +53,10 @@ class ClockifyClient:
         self._workspace_id = workspace_id
         self._root = f"/v1/workspaces/{path_segment(workspace_id)}"
 
+    def workspace(self) -> dict[str, Any]:
+        """The workspace itself (WorkspaceDtoV1), with its currencies."""
+        return expect_object(self._api.get(self._root), self._root)
+
     def users(self) -> list[dict[str, Any]]:
         """Everybody in the workspace (UserDtoV1), those who have left included: their time remains."""
         return list(self._pages("/users", {"status": "ALL", "include-roles": "false"}))
@@ -63,16 +69,37 @@ class ClockifyClient:
         """All projects, archived ones too, with their memberships and rates (ProjectDtoImplV1)."""
         return list(self._pages("/projects", {"hydrated": "true"}))
 
+    def tasks(self, project_id: str) -> list[dict[str, Any]]:
+        """All tasks of a project, finished ones too (TaskDtoV1)."""
+        return list(self._pages(f"/projects/{path_segment(project_id)}/tasks", {}))
+
+    def tags(self) -> list[dict[str, Any]]:
+        """All tags, archived ones too (TagDtoV1)."""
+        return list(self._pages("/tags", {}))
+
     def time_entries(self, user_id: str, start: dt.datetime, end: dt.datetime) -> list[dict[str, Any]]:
-        """A user's entries (TimeEntryWithRatesDtoV1) that start from `start` to `end`, both aware."""
-        window = {"start": _wire_instant(start), "end": _wire_instant(end)}
+        """A user's entries that start from `start` to `end`, both aware.
+
+        TimeEntryWithRatesDtoV1, and with it the entry's task and tags by name.
+        """
+        window = {"start": _wire_instant(start), "end": _wire_instant(end), "hydrated": "true"}
         return list(self._pages(f"/user/{path_segment(user_id)}/time-entries", window))
 
     def time_entry(self, entry_id: str) -> dict[str, Any] | None:
-        """One entry (TimeEntryWithRatesDtoV1); None if it does not exist, or no longer."""
-        path = f"{self._root}/time-entries/{path_segment(entry_id)}"
-        answer = self._api.get_or_none(path, absent=_says_absent)
-        return None if answer is None else expect_object(answer, path)
+        """One entry, as `time_entries` gives them; None if it does not exist, or no longer."""
+        return self._one(f"/time-entries/{path_segment(entry_id)}", {"hydrated": "true"})
+
+    def expenses(self) -> list[dict[str, Any]]:
+        """Everybody's expenses, with their project and category (ExpenseHydratedDtoV1)."""
+        return list(self._pages("/expenses", {}, listed_at=("expenses", "expenses")))
+
+    def expense(self, expense_id: str) -> dict[str, Any] | None:
+        """One expense, with its project and category by id (ExpenseDtoV1); None if it does not exist, or no longer."""
+        return self._one(f"/expenses/{path_segment(expense_id)}", None)
+
+    def expense_categories(self) -> list[dict[str, Any]]:
+        """All categories of expenses, archived ones too (ExpenseCategoryDtoV1)."""
+        return list(self._pages("/expenses/categories", {}, listed_at=("categories",)))
 
     def approval_requests(
         self, status: str | None = None, *, updated_since: dt.datetime | None = None
@@ -124,17 +151,26 @@ class ClockifyClient:
                 return
             yield details
 
+    def _one(self, path: str, params: Mapping[str, str] | None) -> dict[str, Any] | None:
+        path = self._root + path
+        answer = self._api.get_or_none(path, params, absent=_says_absent)
+        return None if answer is None else expect_object(answer, path)
+
     def _pages(
         self,
         path: str,
         params: Mapping[str, str],
         *,
         id_of: Callable[[Mapping[str, Any]], Any] = lambda item: item["id"],
+        listed_at: Sequence[str] = (),
     ) -> Iterator[dict[str, Any]]:
-        """Each record once, though a record that moves to a later page meanwhile is sent twice."""
+        """Each record once, though a record that moves to a later page meanwhile is sent twice.
+
+        `listed_at` are the names under which an answer that is an object has its list, the outermost first.
+        """
         path, seen, page = self._root + path, set[str](), 1
-        while items := expect_list(
-            self._api.get(path, {**params, "page": str(page), "page-size": str(self._page_size)}), path
+        while items := _listed(
+            self._api.get(path, {**params, "page": str(page), "page-size": str(self._page_size)}), listed_at, path
         ):
             fresh = {_id(item, id_of, path): item for item in items}
             fresh = {key: item for key, item in fresh.items() if key not in seen}
@@ -144,6 +180,12 @@ class ClockifyClient:
             seen.update(fresh)
             yield from fresh.values()
             page += 1
+
+
+def _listed(answer: Any, listed_at: Sequence[str], path: str) -> list[dict[str, Any]]:
+    for name in listed_at:
+        answer = expect_object(answer, path).get(name)
+    return expect_list(answer, path)
 
 
 def _says_absent(status: int, body: Any) -> bool:

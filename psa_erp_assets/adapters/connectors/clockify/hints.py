@@ -25,7 +25,9 @@ class HintKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
-    """Fetch this object again. `object_type` is time_entry or approval_request; `object_id` is Clockify's."""
+    """Fetch this object again. `object_type` is time_entry, expense or approval_request; `object_id` is
+    Clockify's.
+    """
 
     object_type: str
     object_id: str
@@ -38,6 +40,9 @@ _MEANING = {
     "TIMER_STOPPED": ("time_entry", HintKind.UPDATED),
     "TIME_ENTRY_UPDATED": ("time_entry", HintKind.UPDATED),
     "TIME_ENTRY_DELETED": ("time_entry", HintKind.DELETED),
+    "EXPENSE_CREATED": ("expense", HintKind.CREATED),
+    "EXPENSE_UPDATED": ("expense", HintKind.UPDATED),
+    "EXPENSE_DELETED": ("expense", HintKind.DELETED),
     "NEW_APPROVAL_REQUEST": ("approval_request", HintKind.CREATED),
     "APPROVAL_REQUEST_STATUS_UPDATED": ("approval_request", HintKind.UPDATED),
 }
@@ -45,7 +50,7 @@ _MEANING = {
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 SUBSCRIBED_EVENTS = tuple(_MEANING)
-"""The event types to register webhooks for."""
+"""The event types to register webhooks for: ten, which is as many as one user may have."""
 
 
 def hints_of(event_type: str, body: Any) -> list[Hint]:

@@ -7,11 +7,13 @@ Every function raises MalformedRecordError for a record that it cannot understan
 """
 
 import datetime as dt
+from dataclasses import replace
 
 from psa_erp_assets.adapters.connectors.reading import Record, currency, date, optional_text, part, parts, text
 from psa_erp_assets.domain.facts import CompanyFacts, DealFacts
 from psa_erp_assets.domain.malformed import MalformedRecordError
-from psa_erp_assets.domain.records import ContractKind
+from psa_erp_assets.domain.terms import ContractKind
+from psa_erp_assets.domain.terms_text import MalformedTermsError, terms_from_text
 
 SIGNED_STAGE = "closedwon"
 """The deal stage of a signed contract in HubSpot's default sales pipeline."""
@@ -40,26 +42,42 @@ def is_signed(deal: Record) -> bool:
 
 
 def deal_facts(deal: Record) -> DealFacts:
-    """A deal with DEAL_PROPERTIES and its companies. It must be complete, signed or not."""
+    """A deal with DEAL_PROPERTIES and its companies: a contract or an amendment. It must be complete, signed or not.
+
+    Raises MalformedTermsError where all but its terms is well, with what that means for the contract.
+    """
     values = part(deal, "properties")
     start, end = date(values, "contract_start"), None
     if optional_text(values, "contract_end") is not None:
         end = date(values, "contract_end")
         _in_order(start, end)
-    code = text(values, "contract_code")
-    return DealFacts(
+    code, amends = text(values, "contract_code"), optional_text(values, "amends_contract")
+    if code == amends:
+        raise MalformedRecordError("contract_code is that of amends_contract: an amendment needs a code of its own")
+    kind, pays_in = _kind(text(values, "contract_kind")), currency(values, "deal_currency_code")
+    facts = DealFacts(
         crm_id=text(deal, "id"),
         contract_code=code,
         name=optional_text(values, "dealname") or code,
-        kind=_kind(text(values, "contract_kind")),
-        currency=currency(values, "deal_currency_code"),
+        kind=kind,
+        currency=pays_in,
         legal_entity=text(values, "legal_entity"),
         valid_from=start,
         valid_to=end,
         signed=is_signed(deal),
         psa_project_ids=_ids(optional_text(values, "psa_project_ids")),
         crm_company_id=_company_id(deal),
+        terms=None,
+        amends=amends,
     )
+    stated = optional_text(values, "billing_terms")
+    if stated is None and amends is not None:
+        return facts
+    try:
+        return replace(facts, terms=terms_from_text(stated, kind=kind, currency=pays_in))
+    except MalformedTermsError as error:
+        so = f"contract {amends} stays as it is without amendment {code}" if amends else f"contract {code} is left out"
+        raise MalformedTermsError(f"billing_terms: {error.reason}; {so}") from None
 
 
 def _in_order(start: dt.date, end: dt.date) -> None:

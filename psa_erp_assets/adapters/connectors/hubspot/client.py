@@ -14,6 +14,8 @@ from psa_erp_assets.adapters.http import Auth, JsonApi, SourceAnswerError, expec
 
 COMPANY_PROPERTIES = ("customer_code", "name", "country", "psa_client_id")
 DEAL_PROPERTIES = (
+    "amends_contract",
+    "billing_terms",
     "contract_code",
     "contract_kind",
     "contract_start",

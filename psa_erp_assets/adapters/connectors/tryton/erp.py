@@ -14,10 +14,10 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any
 
 from psa_erp_assets.adapters.connectors.tryton import documents
-from psa_erp_assets.adapters.connectors.tryton.documents import KINDS, Kind, NotSendableError, Record
+from psa_erp_assets.adapters.connectors.tryton.documents import KINDS, EntryEffect, Kind, NotSendableError, Record
 from psa_erp_assets.adapters.connectors.tryton.facts import REFERENCE, Chart, Facts, SetupMissingError
 from psa_erp_assets.adapters.connectors.tryton.periods import PeriodClosedError, open_periods
 from psa_erp_assets.adapters.connectors.tryton.reading import Reader
@@ -31,7 +31,7 @@ from psa_erp_assets.adapters.connectors.tryton.rpc import (
     UnreachableError,
 )
 from psa_erp_assets.adapters.connectors.tryton.stamp import search_pattern
-from psa_erp_assets.domain.effects import BillingLine, CostTransaction, EffectType
+from psa_erp_assets.domain.effects import BillingLine, EffectType, IntercompanyCharge, booking_date
 from psa_erp_assets.domain.erp import (
     Accepted,
     Ambiguous,
@@ -144,14 +144,19 @@ class TrytonErp:
             match command.effect:
                 case BillingLine() as line:
                     record = documents.billing_line(command, line, group, facts)
-                case CostTransaction() as cost:
-                    record = documents.cost_transaction(command, cost, periods[cost.service_date], group, facts)
-                case other:
-                    assert_never(other)
+                case entry:
+                    period, partner = periods[booking_date(entry)], self._partner(entry)
+                    record = documents.journal_entry(command, entry, period, group, facts, partner=partner)
             if self._facts.has_reference():
                 record[REFERENCE] = command.key
             values.append(record)
         return values
+
+    def _partner(self, effect: EntryEffect) -> str:
+        """The name of the company that an intercompany charge is owed by; empty for other entries."""
+        if not isinstance(effect, IntercompanyCharge):
+            return ""
+        return self._facts.company(documents.record_id(effect.partner_company, "company")).name
 
     def _refuse_inactive_taxes(self, commands: Sequence[Create]) -> None:
         """Tryton only warns of an inactive tax, and once the warning is acknowledged posts at its old rate."""
@@ -172,10 +177,12 @@ class TrytonErp:
             raise _DefiniteError(Rejected(code="tax_inactive", message=f"no longer active: {', '.join(inactive)}"))
 
     def _open_periods(self, commands: Sequence[Create]) -> dict[dt.date, int]:
-        dates = {c.effect.service_date for c in commands if isinstance(c.effect, CostTransaction)}
-        company = int(commands[0].effect.erp_company)
+        journal = documents.journal_of(commands[0].effect.effect_type)
+        if journal is None:
+            return {}
+        company, dates = int(commands[0].effect.erp_company), {booking_date(c.effect) for c in commands}
         try:
-            return open_periods(self._rpc, company, self._facts.group().cost_journal, dates)
+            return open_periods(self._rpc, company, self._facts.group().journals[journal], dates)
         except PeriodClosedError as error:
             raise _DefiniteError(Rejected(code="period_closed", message=str(error))) from None
 

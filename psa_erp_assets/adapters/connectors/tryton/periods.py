@@ -1,4 +1,4 @@
-"""The accounting periods that cost entries go to, made ready before anything is created in them.
+"""The accounting periods that journal entries go to, made ready before anything is created in them.
 
 A period is open for a journal by a record of both, a journal period. Tryton makes it on the first entry, under a lock
 of the whole table: of two clients that are first, one is answered with a 503 that proves nothing. So it is made here
@@ -37,7 +37,7 @@ def open_periods(rpc: TrytonRpc, company: int, journal: int, dates: Collection[d
         if period is None:
             raise SetupMissingError(f"no accounting period has the date {date}")
         if period["state"] != "open" or states.get(period["id"], "open") != "open":
-            raise PeriodClosedError(f"period {period['name']} is closed, or is so in the cost journal")
+            raise PeriodClosedError(f"period {period['name']} is closed, or is so in the journal of these entries")
         found[date] = int(period["id"])
     for missing in sorted(set(found.values()) - states.keys()):
         _make_ready(rpc, company, journal, missing)

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from psa_erp_assets.adapters.connectors.tryton import documents
 from psa_erp_assets.adapters.connectors.tryton.documents import KINDS
-from psa_erp_assets.adapters.connectors.tryton.facts import Chart, Facts
+from psa_erp_assets.adapters.connectors.tryton.facts import Chart, Facts, Journal
 from psa_erp_assets.adapters.connectors.tryton.reading import Reader
 from psa_erp_assets.adapters.connectors.tryton.rpc import TrytonRpc
 from psa_erp_assets.domain.calendar import ServiceMonth
@@ -19,7 +19,11 @@ from psa_erp_assets.domain.erp import ErpDocument
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookedDocument:
-    """A billing line or cost transaction in the books. `key` is None for what was not made by the sync."""
+    """A document in the books. `key` is None for what was not made by the sync.
+
+    `credits_key` is the key of the billing line that Tryton's own credit note made this one for: its minutes and
+    amount are what finance took back. None for all else, also where the credited line has no key itself.
+    """
 
     key: str | None
     document: ErpDocument
@@ -27,11 +31,15 @@ class BookedDocument:
     analytic: str | None
     document_date: dt.date | None
     description: str
+    credits_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookedInvoice:
-    """A customer invoice or credit note. Amounts are in its currency; `open_amount` is what is not paid yet."""
+    """A customer invoice or credit note. Amounts are in its currency; `open_amount` is what is not paid yet.
+
+    `lines` is the number of lines that have an amount. A cancelled one keeps its amounts.
+    """
 
     erp_id: str
     erp_company: str
@@ -44,6 +52,15 @@ class BookedInvoice:
     tax: Decimal
     total: Decimal
     open_amount: Decimal
+    lines: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountBalance:
+    """What a month's entries bring to an account, debits less credits: the posted ones, and the drafts beside them."""
+
+    posted: Decimal
+    draft: Decimal
 
 
 class ReadBack:
@@ -77,8 +94,10 @@ class ReadBack:
                 ],
             ],
         ]
-        more = ("party", "invoice.party", "analytic_accounts.account", "description")
+        more = ("party", "invoice.party", "analytic_accounts.account", "description", "origin")
         found = self._reader.find(int(erp_company), EffectType.BILLING_LINE, domain, more_fields=more)
+        credited = {line for f in found if (line := documents.credited_line(f.record)) is not None}
+        keys = self._reader.keys(EffectType.BILLING_LINE, sorted(credited))
         return [
             BookedDocument(
                 key=f.key,
@@ -87,15 +106,29 @@ class ReadBack:
                 analytic=documents.analytic_of(f.record),
                 document_date=invoice.get("invoice_date"),
                 description=f.record["description"] or "",
+                credits_key=keys.get(documents.credited_line(f.record) or 0),
             )
             for f in found
             for invoice in [f.record["invoice."] or {}]
         ]
 
     def cost_transactions(self, erp_company: str, first: ServiceMonth, last: ServiceMonth) -> list[BookedDocument]:
-        """All entries of the cost journal dated in these months, drafts included."""
+        """All entries of the cost journal booked in these months, drafts included."""
+        return self._entries(EffectType.COST_TRANSACTION, Journal.COST, erp_company, first, last)
+
+    def intercompany_charges(self, erp_company: str, first: ServiceMonth, last: ServiceMonth) -> list[BookedDocument]:
+        """All entries of the intercompany journal booked in these months, drafts included."""
+        return self._entries(EffectType.INTERCOMPANY_CHARGE, Journal.INTERCOMPANY, erp_company, first, last)
+
+    def revenue_entries(self, erp_company: str, first: ServiceMonth, last: ServiceMonth) -> list[BookedDocument]:
+        """All entries of the revenue journal booked in these months, drafts included."""
+        return self._entries(EffectType.REVENUE_ENTRY, Journal.REVENUE, erp_company, first, last)
+
+    def _entries(
+        self, effect_type: EffectType, journal: Journal, erp_company: str, first: ServiceMonth, last: ServiceMonth
+    ) -> list[BookedDocument]:
         domain = [
-            ["journal", "=", self._facts.group().cost_journal],
+            ["journal", "=", self._facts.group().journals[journal]],
             ["date", ">=", first.first_day],
             ["date", "<=", last.last_day],
         ]
@@ -108,13 +141,13 @@ class ReadBack:
                 document_date=f.document.date if f.document.posted else None,
                 description=f.record["description"] or "",
             )
-            for f in self._reader.find(int(erp_company), EffectType.COST_TRANSACTION, domain)
+            for f in self._reader.find(int(erp_company), effect_type, domain)
         ]
 
     def invoices(self, erp_company: str) -> list[BookedInvoice]:
         """All customer invoices and credit notes of the company, drafts and cancelled ones included."""
         fields = ["number", "state", "party", "invoice_date", "currency.code"]
-        amounts = ["untaxed_amount", "tax_amount", "total_amount", "amount_to_pay"]
+        amounts = ["untaxed_amount", "tax_amount", "total_amount", "amount_to_pay", "line_lines"]
         domain = [["company", "=", int(erp_company)], ["type", "=", "out"]]
         return [
             BookedInvoice(
@@ -129,9 +162,32 @@ class ReadBack:
                 tax=row["tax_amount"],
                 total=row["total_amount"],
                 open_amount=row["amount_to_pay"],
+                lines=len(row["line_lines"]),
             )
             for row in self._rpc.search("account.invoice", domain, fields + amounts)
         ]
+
+    def general_ledger(self, erp_company: str, month: ServiceMonth) -> dict[str, AccountBalance]:
+        """What the month's entries bring to each account, by the account's code; accounts at zero are left out.
+
+        In the company's currency, as Tryton adds it up itself, whoever made the entries.
+        """
+        posted, both = (self._moved(erp_company, month, posted=only) for only in (True, False))
+        return {
+            code: AccountBalance(posted=posted.get(code, Decimal(0)), draft=total - posted.get(code, Decimal(0)))
+            for code, total in both.items()
+            if total or posted.get(code)
+        }
+
+    def _moved(self, erp_company: str, month: ServiceMonth, *, posted: bool) -> dict[str, Decimal]:
+        context = {"company": int(erp_company), "from_date": month.first_day, "to_date": month.last_day}
+        rows = self._rpc.call(
+            "model.account.account.search_read",
+            [["company", "=", int(erp_company)], ["type", "!=", None]],
+            *(0, None, None, ["code", "debit", "credit"]),
+            context={**context, "posted": posted, "active_test": False},
+        )
+        return {row["code"] or str(row["id"]): row["debit"] - row["credit"] for row in rows}
 
     def created_at(self, effect_type: EffectType, erp_id: str) -> dt.datetime | None:
         """When the ERP made a document, by its own clock; None if it has no such document."""

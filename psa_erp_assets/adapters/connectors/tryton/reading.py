@@ -1,4 +1,4 @@
-"""Reads documents of either kind, for the posting port and for the read-back alike."""
+"""Reads documents of every type, for the posting port and for the read-back alike."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from psa_erp_assets.adapters.connectors.tryton import documents
 from psa_erp_assets.adapters.connectors.tryton.documents import KINDS, Record
-from psa_erp_assets.adapters.connectors.tryton.facts import Facts
+from psa_erp_assets.adapters.connectors.tryton.facts import REFERENCE, Facts
 from psa_erp_assets.adapters.connectors.tryton.rpc import TrytonRpc
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.erp import ErpDocument
@@ -42,31 +42,48 @@ class Reader:
         for page in (ids[i : i + _PAGE] for i in range(0, len(ids), _PAGE)):
             # A record that has gone since is simply not found a second time; `read` would refuse the whole page.
             records = self._rpc.search(kind.model, [["id", "in", page]], fields)
-            if effect_type is EffectType.COST_TRANSACTION:
-                found += self._costs(company, records)
-            else:
+            if effect_type is EffectType.BILLING_LINE:
                 found += self._lines(records)
+            else:
+                found += self._entries(company, effect_type, records)
         return found
+
+    def keys(self, effect_type: EffectType, ids: Sequence[int]) -> dict[int, str]:
+        """The keys of documents by their ids; those without one are left out. Raises a TrytonError."""
+        kind = KINDS[effect_type]
+        fields = [kind.stamped, *([REFERENCE] if self._facts.has_reference() else [])]
+        rows = self._rpc.search(kind.model, [["id", "in", list(ids)]], fields) if ids else []
+        return {row["id"]: key for row in rows if (key := documents.key_of(row, kind)) is not None}
 
     def _lines(self, records: Sequence[Record]) -> Iterator[Found]:
         rates = self._facts.tax_rates(tax for record in records for tax in record["taxes"])
+        hour = self._facts.group().unit
         for record in records:
             key = documents.key_of(record, KINDS[EffectType.BILLING_LINE])
-            yield Found(key=key, document=documents.read_billing_line(record, key or "", rates), record=record)
+            yield Found(key=key, document=documents.read_billing_line(record, key or "", hour, rates), record=record)
 
-    def _costs(self, company: int, records: Sequence[Record]) -> Iterator[Found]:
+    def _entries(self, company: int, effect_type: EffectType, records: Sequence[Record]) -> Iterator[Found]:
         # Not through the entries' own `lines`: Tryton evaluates the context of each line's account one by one,
         # which takes thirty times as long.
-        account = self._facts.company(company).delivery_cost
+        journals, accounts = self._facts.group().journals, self._facts.company(company).accounts
+        amount_on: dict[int, set[int]] = {}
+        for record in records:
+            forms = documents.forms_of(record, journals)
+            if any(form.effect_type is effect_type for form in forms):
+                amount_on[record["id"]] = {accounts[form.amount_on] for form in forms}
+        if not amount_on:
+            return
         lines = self._rpc.search(
             "account.move.line",
-            [["move", "in", [record["id"] for record in records]], ["account", "=", account]],
-            ["move", "debit", "credit", "analytic_lines.account"],
+            [["move", "in", list(amount_on)], ["account", "in", sorted(set().union(*amount_on.values()))]],
+            ["move", "account", "debit", "credit", "analytic_lines.account"],
         )
         by_entry: dict[int, list[Record]] = defaultdict(list)
         for line in lines:
-            by_entry[line["move"]].append(line)
+            if line["account"] in amount_on[line["move"]]:
+                by_entry[line["move"]].append(line)
         for record in records:
-            record["cost_lines"] = by_entry[record["id"]]
-            key = documents.key_of(record, KINDS[EffectType.COST_TRANSACTION])
-            yield Found(key=key, document=documents.read_cost_transaction(record, key or ""), record=record)
+            if record["id"] in amount_on:
+                record["amount_lines"] = by_entry[record["id"]]
+                key = documents.key_of(record, KINDS[effect_type])
+                yield Found(key=key, document=documents.read_entry(record, key or "", effect_type), record=record)

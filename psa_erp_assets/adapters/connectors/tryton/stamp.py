@@ -2,6 +2,12 @@
 
 `psa-erp:<key> <service date> <minutes>min`, then free text. It is how a stock Tryton, which has no field for an
 outside identity, is searched for a key.
+
+Three types of effect are journal entries, so a stamp may say which form of entry it is on: `0min/recognition`. It
+stands in the stamp, and is not told from the journal, because finance can move a draft to another journal: a look-up
+would then miss it, and what cannot be found is sent again. A stamp without one is on a billing line or a cost
+transaction, as all were when there was nothing else, and free text always comes after a space, so that none can be
+mistaken for it.
 """
 
 import datetime as dt
@@ -10,23 +16,31 @@ from dataclasses import dataclass
 from typing import Self
 
 _PREFIX = "psa-erp:"
-_FORM = re.compile(re.escape(_PREFIX) + r"(?P<key>[0-9a-zA-Z-]+) (?P<date>\d{4}-\d{2}-\d{2}) (?P<minutes>-?\d+)min\b")
+_FORM = re.compile(
+    re.escape(_PREFIX) + r"(?P<key>[0-9a-zA-Z-]+) (?P<date>\d{4}-\d{2}-\d{2}) (?P<minutes>-?\d+)min"
+    r"(?:/(?P<form>[a-z_]+))?\b"
+)
 _SAFE_KEY = re.compile(r"[0-9a-zA-Z-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The identity of a document, with its service date and minutes. Raises ValueError for a key it cannot carry."""
+    """The identity of a document, with its service date and minutes. Raises ValueError for a key it cannot carry.
+
+    `form` is the form of a journal entry, or empty.
+    """
 
     key: str
     date: dt.date
     minutes: int
+    form: str = ""
 
     def __post_init__(self) -> None:
         _refuse_unsafe(self.key)
 
     def __str__(self) -> str:
-        return f"{_PREFIX}{self.key} {self.date.isoformat()} {self.minutes}min"
+        form = f"/{self.form}" if self.form else ""
+        return f"{_PREFIX}{self.key} {self.date.isoformat()} {self.minutes}min{form}"
 
     @classmethod
     def parse(cls, text: str | None) -> Self | None:
@@ -35,7 +49,7 @@ class Stamp:
         if match is None:
             return None
         try:
-            return cls(match["key"], dt.date.fromisoformat(match["date"]), int(match["minutes"]))
+            return cls(match["key"], dt.date.fromisoformat(match["date"]), int(match["minutes"]), match["form"] or "")
         except ValueError:
             return None
 

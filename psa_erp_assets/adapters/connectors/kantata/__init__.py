@@ -1,0 +1,1 @@
+"""Kantata OX (once Mavenlink), a second PSA: milestones of fixed fees."""

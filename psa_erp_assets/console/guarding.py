@@ -1,0 +1,77 @@
+"""What a request that changes something must be: JSON within bounds, and from no other site's page.
+
+The console asks nobody for a password, so a page of another site that the operator has open must not be able to post
+to it. A browser says where a request comes from (Origin, Sec-Fetch-Site), and asks first before it sends JSON to
+another origin, which nothing here allows. Programs send neither header.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import HTTPException, Request, Response
+from fastapi.routing import APIRoute
+from starlette.types import Scope
+
+from psa_erp_assets.console.webhooks import REFUSALS, read_body
+from psa_erp_assets.services.receiving import WebhookPolicy, WebhookRefusedError, check_media, json_text
+
+POLICY = WebhookPolicy(body_bytes=64 * 1024)
+"""Bounds on one body: a piece of work has a few hundred bytes, and a long description some thousands."""
+
+# The page itself, or no page: an address that somebody typed.
+_OWN_SITES = ("same-origin", "none")
+
+
+class GuardedRoute(APIRoute):
+    """A route that checks a request before FastAPI reads its body. GET passes as it is."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's handler behind the checks."""
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            if request.method != "GET":
+                refuse_foreign(request)
+                request = _Read(request.scope, await _checked_body(request))
+            return await handle(request)
+
+        return guarded
+
+
+def refuse_foreign(request: Request) -> None:
+    """Raise HTTPException 403 where a browser says that another site's page is asking."""
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    # Without the scheme: behind a proxy that ends TLS it differs. "null" has no host and is foreign.
+    own = origin is None or _host(origin) == request.headers.get("host", "").lower()
+    if not own or (site is not None and site not in _OWN_SITES):
+        raise HTTPException(403, "the request comes from another site's page", {"Connection": "close"})
+
+
+def _host(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
+async def _checked_body(request: Request) -> bytes:
+    try:
+        check_media(request.headers)
+        body = await read_body(request, POLICY)
+        json_text(body, POLICY.nesting)
+    except WebhookRefusedError as error:
+        raise HTTPException(REFUSALS[type(error)], str(error), {"Connection": "close"}) from error
+    return body
+
+
+class _Read(Request):
+    """A request whose body has been read."""
+
+    def __init__(self, scope: Scope, body: bytes) -> None:
+        super().__init__(scope)
+        self._read = body
+
+    async def body(self) -> bytes:
+        """The body."""
+        return self._read

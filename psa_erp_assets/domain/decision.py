@@ -1,0 +1,156 @@
+"""A decision: what should exist in the ERP because of one fact, and the reasons for what should not.
+
+What belongs here: the value. What does not: the rules that make it (`decide` for a fact by itself, `account` for the
+work of a contract's month together).
+"""
+
+import datetime as dt
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.effects import Effect, EffectType, payload_text, to_payload
+from psa_erp_assets.domain.keys import canonical_json
+from psa_erp_assets.domain.money import Money
+
+
+class Outcome(enum.StrEnum):
+    """What becomes of a fact's minutes. NONE: it is not approved, so it has no financial effect.
+
+    COVERED: a fixed fee or a retainer pays for it. WRITTEN_OFF: it was billable and nobody will pay for it.
+    """
+
+    POST = "post"
+    COVERED = "covered"
+    WRITTEN_OFF = "written_off"
+    NON_BILLABLE = "non_billable"
+    HOLD = "hold"
+    NONE = "none"
+
+
+class Mode(enum.StrEnum):
+    """How far a legal entity and contract type have been rolled out.
+
+    OFF plans nothing, SHADOW plans and posts nothing, so that the plan can be compared with what people do by hand,
+    LIVE posts.
+    """
+
+    OFF = "off"
+    SHADOW = "shadow"
+    LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The partition of a fact, and its contract if it has one."""
+
+    legal_entity: str
+    service_month: ServiceMonth
+    contract_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why an effect of this type is not posted."""
+
+    code: str
+    effect_type: EffectType
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a fact's minutes that has an outcome of its own. `amount` is what it is worth, where it has a price."""
+
+    outcome: Outcome
+    minutes: int
+    amount: Money | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What follows from one revision of a fact: the effects that should exist and the reasons why others do not.
+
+    `minutes` are those worked; the parts' minutes sum to them. There are no parts where all have one outcome.
+    `component` is the part of the contract that it falls under, `reasons` say in words how it was decided, `versions`
+    are the ids of the rates and mappings used. `posting_dates` are the days that somebody chose for effects whose own
+    period is closed.
+    """
+
+    object_id: str
+    revision: int
+    route: Route
+    outcome: Outcome
+    minutes: int
+    effects: tuple[Effect, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    component: str | None = None
+    parts: tuple[Part, ...] = ()
+    reasons: tuple[str, ...] = ()
+    mode: Mode = Mode.LIVE
+    posting_dates: Mapping[EffectType, dt.date] = field(default_factory=dict)
+
+    def effect(self, effect_type: EffectType) -> Effect | None:
+        """The effect of this type that should exist."""
+        return next((e for e in self.effects if e.effect_type is effect_type), None)
+
+    def hold(self, effect_type: EffectType) -> Hold | None:
+        """The first reason why an effect of this type is held."""
+        return next((h for h in self.holds if h.effect_type is effect_type), None)
+
+    def minutes_of(self, outcome: Outcome) -> int:
+        """How many of its minutes have this outcome."""
+        if self.parts:
+            return sum(part.minutes for part in self.parts if part.outcome is outcome)
+        return self.minutes if self.outcome is outcome else 0
+
+    @cached_property
+    def payloads(self) -> Mapping[EffectType, str]:
+        """The payload of each effect as canonical JSON."""
+        return {effect.effect_type: payload_text(effect) for effect in self.effects}
+
+    @cached_property
+    def text(self) -> str:
+        """The body as canonical JSON, made directly: a month has a million of them."""
+        body = self._rest()
+        rest = canonical_json(body)[1:-1]
+        effects = ",".join(self.payloads.values())
+        # In the order of the names, as everywhere in canonical JSON: component, contract_id, effects, holds …
+        head, tail = rest.split(',"holds":', 1)
+        return f'{{{head},"effects":[{effects}],"holds":{tail}}}'
+
+    def to_body(self) -> dict[str, Any]:
+        """The decision as a JSON body, for storing and for hashing."""
+        return {**self._rest(), "effects": [to_payload(e) for e in self.effects]}
+
+    def _rest(self) -> dict[str, Any]:
+        """The body without the effects."""
+        return {
+            "outcome": self.outcome.value,
+            "minutes": self.minutes,
+            "revision": self.revision,
+            "legal_entity": self.route.legal_entity,
+            "service_month": str(self.route.service_month),
+            "contract_id": self.route.contract_id,
+            "component": self.component,
+            "mode": self.mode.value,
+            "holds": [{"code": h.code, "effect_type": h.effect_type.value, "detail": h.detail} for h in self.holds],
+            "parts": [_part_body(part) for part in self.parts],
+            "reasons": list(self.reasons),
+            "versions": dict(self.versions),
+        }
+
+
+def _part_body(part: Part) -> dict[str, Any]:
+    money = part.amount
+    return {
+        "outcome": part.outcome.value,
+        "minutes": part.minutes,
+        "amount": None if money is None else {"amount": str(money.amount), "currency": money.currency},
+        "reason": part.reason,
+    }

@@ -1,0 +1,190 @@
+"""What is decided about everything in a partition, from the facts, master data, credits and choices in the store.
+
+Planning, reconciliation and reports all ask here, so that they never see two decisions about one thing. Nothing is
+written.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from psa_erp_assets.adapters.store import (
+    contract_balances,
+    decisions,
+    period_choices,
+    time_entries,
+    work_facts,
+    work_heads,
+)
+from psa_erp_assets.adapters.store import credits as credit_rows
+from psa_erp_assets.adapters.store.work_heads import Partition
+from psa_erp_assets.domain.account import ContractMonth, needs_account, settle
+from psa_erp_assets.domain.balances import Balance
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.closed_periods import chosen
+from psa_erp_assets.domain.decide import Decider
+from psa_erp_assets.domain.decision import Decision, Hold, Outcome
+from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.master import MasterData
+from psa_erp_assets.domain.recognize import LOSS, REVENUE
+from psa_erp_assets.domain.records import Credit, WorkItem
+from psa_erp_assets.services import canonical
+from psa_erp_assets.services.scope import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """The decisions about a partition, or about some contracts of it.
+
+    `items` are its facts by id, `object_ids` everything that was looked at (facts and contract months), `closings`
+    what the contracts' month leaves to the next, for those that hand anything on.
+    """
+
+    decisions: tuple[Decision, ...]
+    items: Mapping[str, WorkItem]
+    object_ids: tuple[str, ...]
+    closings: Mapping[str, Balance]
+    master: MasterData
+
+
+def decide_partition(
+    connection: Connection,
+    scope: Scope,
+    partition: Partition,
+    contracts: Collection[str | None] | None = None,
+    *,
+    decider: Decider | None = None,
+) -> Decided:
+    """Decide about a partition from what is stored now. A `decider` given holds the master data, already loaded."""
+    decider = decider or Decider(canonical.load_master(connection, scope), scope.rules)
+    tenant, month = scope.tenant, ServiceMonth.parse(partition[1])
+    object_ids = work_heads.ids_within(connection, tenant, partition, contracts)
+    items: dict[str, WorkItem] = {
+        item.id: item
+        for item in (
+            *time_entries.in_partition(connection, tenant, partition, contracts),
+            *work_facts.in_partition(connection, tenant, partition, contracts),
+        )
+    }
+    credited: dict[str, list[Credit]] = defaultdict(list)
+    for credit in credit_rows.of_objects(connection, tenant, list(items)):
+        credited[credit.object_id].append(credit)
+    alone: list[Decision] = []
+    together: dict[str, list[tuple[WorkItem, Decision]]] = {
+        contract_id: [] for contract_id in filter(None, map(contract_of_month, object_ids))
+    }
+    for item in items.values():
+        decision = decider.decide(item)
+        where = decision.route
+        mine = (where.legal_entity, str(where.service_month)) == partition
+        if where.contract_id is not None and mine and _is_together(where.contract_id, decider, credited.get(item.id)):
+            together.setdefault(where.contract_id, []).append((item, decision))
+        else:
+            alone.append(decision)
+    closings: dict[str, Balance] = {}
+    for contract_id, work in together.items():
+        settled = settle(
+            ContractMonth(contract_id, partition[0], month),
+            work,
+            contract_balances.before(connection, tenant, contract_id, month),
+            decider,
+            [credit for item, _ in work for credit in credited[item.id]],
+        )
+        alone += settled.decisions
+        if contract_month_id(contract_id, month) in object_ids:
+            closings[contract_id] = settled.closing
+    own = [ContractMonth(c, partition[0], month) for c in filter(None, map(contract_of_month, object_ids))]
+    alone += _gone(connection, tenant, own, alone, decider)
+    choices = period_choices.of_objects(connection, tenant, [decision.object_id for decision in alone])
+    return Decided(
+        decisions=tuple(chosen(d, choices) for d in sorted(alone, key=lambda d: d.object_id)),
+        items=items,
+        object_ids=tuple(object_ids),
+        closings=closings,
+        master=decider.master,
+    )
+
+
+def _gone(
+    connection: Connection, tenant: str, months: Sequence[ContractMonth], decided: Sequence[Decision], decider: Decider
+) -> list[Decision]:
+    """Decisions about what the contracts' months had of their own, and have not any more.
+
+    Nothing of it should exist, such as an instalment that an amendment has moved to another month. But where the
+    contract is missing, or what it earns cannot be told, that is a gap in master data, which takes nothing back.
+    """
+    if not months:
+        return []
+    still, of_contract = {d.object_id: d for d in decided}, {m.contract_id: m for m in months}
+    gone = []
+    for row in decisions.of_contracts_own(connection, tenant, str(months[0].month)):
+        contract_id = contract_of_object(row.object_id)
+        if row.object_id in still or contract_id not in of_contract:
+            continue
+        what, where = row.object_id.split(":")[2], of_contract[contract_id]
+        contract = decider.master.contract_as_of(contract_id, where.month.last_day)
+        hold = None
+        if contract is None:
+            kind = EffectType.REVENUE_ENTRY if what in (REVENUE, LOSS) else EffectType.BILLING_LINE
+            hold = Hold("unknown_contract", kind, f"{contract_id} is no signed contract")
+        elif what == LOSS:
+            earned = still.get(row.object_id.replace(f":{LOSS}:", f":{REVENUE}:", 1))
+            hold = earned.hold(EffectType.REVENUE_ENTRY) if earned is not None else None
+        outcome = Outcome.HOLD if hold is not None else Outcome.NONE
+        # What takes it back is another revision than what it takes back, and the same one however often it is seen.
+        first = outcome is Outcome.NONE and row.outcome != Outcome.NONE.value
+        gone.append(
+            Decision(
+                object_id=row.object_id,
+                revision=row.revision + first,
+                route=where.route,
+                outcome=outcome,
+                minutes=0,
+                holds=() if hold is None else (hold,),
+                mode=decider.mode(where.legal_entity, contract, where.month.last_day),
+            )
+        )
+    return gone
+
+
+def contract_month_id(contract_id: str, month: ServiceMonth) -> str:
+    """The id of a contract's month as an object with effects of its own."""
+    return f"contract_month:{contract_id}:{month}"
+
+
+def contract_of_month(object_id: str) -> str | None:
+    """The contract of such an id; None for the id of anything else."""
+    kind, _, rest = object_id.partition(":")
+    return rest.rpartition(":")[0] if kind == "contract_month" else None
+
+
+def contract_of_object(object_id: str) -> str:
+    """The contract of one of a contract's own objects, whose id is contract:<contract>:<what>:…"""
+    return object_id.split(":")[1]
+
+
+def has_changed(decision: Decision, known: Mapping[str, str]) -> bool:
+    """Whether it is another one than the latest on record, whose hashes by object are given.
+
+    A fact that nothing is on record about is new and dirty anyway. What belongs to another object, such as a fee to
+    its contract's month, may come later than that was planned.
+    """
+    before = known.get(decision.object_id)
+    if before is None:
+        return decision.object_id != head_of(decision) and decision.outcome is not Outcome.NONE
+    return before != decisions.digest(decision)
+
+
+def head_of(decision: Decision) -> str:
+    """The object with a head that a decision belongs to: a contract's own objects belong to its month."""
+    if decision.object_id.startswith("contract:"):
+        return contract_month_id(contract_of_object(decision.object_id), decision.route.service_month)
+    return decision.object_id.partition("#")[0]
+
+
+def _is_together(contract_id: str, decider: Decider, credited: Collection[Credit] | None) -> bool:
+    """Whether a fact must be decided together with the rest of its contract's month."""
+    contract = decider.master.contract(contract_id)
+    return bool(credited) or (contract is not None and needs_account(contract))

@@ -1,0 +1,59 @@
+"""Milestones of fixed fees, from the second PSA: always all, as its answer about a single one proves nothing."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Engine
+
+from psa_erp_assets.adapters.connectors.kantata.client import KantataClient
+from psa_erp_assets.adapters.store import inbox
+from psa_erp_assets.services import revisions
+from psa_erp_assets.services.revisions import KANTATA, MILESTONE, Received
+from psa_erp_assets.services.scope import Scope
+
+# What makes a milestone; the rest, such as when somebody last looked at it, would make a version of every touch.
+_STORY = (
+    *("id", "story_type", "title", "workspace_id", "state", "due_date", "fixed_fee", "billable"),
+    *("budget_estimate_in_cents", "archived", "deleted_at"),
+)
+_WORKSPACE = ("id", "title", "currency", "currency_base_unit")
+
+
+def sweep(engine: Engine, psa: KantataClient, scope: Scope, *, now: dt.datetime) -> Received:
+    """Read all milestones; one that was seen before and is not among them any more is deleted.
+
+    Raises a SourceError; nothing is stored then.
+    """
+    # Stories first, so that the project of one that was made in between is known.
+    stories = {str(story["id"]): story for story in psa.milestones()}
+    workspaces = {str(workspace["id"]): workspace for workspace in psa.workspaces()}
+    with engine.begin() as connection:
+        inbox.lock(connection, tenant=scope.tenant, source=KANTATA)
+        known = inbox.latest(connection, tenant=scope.tenant, source=KANTATA, object_type=MILESTONE)
+        payloads = {story_id: _payload(story, workspaces) for story_id, story in stories.items()}
+        payloads |= {
+            story_id: _gone(payload, now)
+            for story_id, payload in known.items()
+            if story_id not in stories and not payload["story"].get("deleted_at")
+        }
+        return revisions.receive(
+            connection,
+            revisions.MILESTONES,
+            scope=scope,
+            payloads=[inbox.Payload(object_id=i, body=body) for i, body in payloads.items()],
+            arrived_by="key_sweep",
+            now=now,
+        )
+
+
+def _payload(story: Mapping[str, Any], workspaces: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    workspace = workspaces.get(str(story["workspace_id"]), {})
+    return {
+        "story": {name: story[name] for name in _STORY if name in story},
+        "workspace": {name: workspace[name] for name in _WORKSPACE if name in workspace},
+    }
+
+
+def _gone(payload: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
+    return {**payload, "story": {**payload["story"], "deleted_at": now.isoformat()}}

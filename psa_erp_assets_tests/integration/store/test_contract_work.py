@@ -1,0 +1,454 @@
+"""Expenses, milestones, credits, choices and contracts' months in the store: there and back, and what becomes due."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, delete, update
+from sqlalchemy.exc import DBAPIError
+
+from psa_erp_assets.adapters.store import (
+    contract_balances,
+    exceptions,
+    inbox,
+    period_choices,
+    schema,
+    work_facts,
+    work_heads,
+)
+from psa_erp_assets.adapters.store import credits as credit_rows
+from psa_erp_assets.adapters.store.postings import PgPostingStore
+from psa_erp_assets.adapters.store.work_facts import Fact
+from psa_erp_assets.domain.balances import Balance, ComponentBalance, RetainerHours
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.closed_periods import Choice, PeriodChoice
+from psa_erp_assets.domain.decision import Decision, Outcome, Route
+from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.plan import Action
+from psa_erp_assets.domain.posting import Posting, State
+from psa_erp_assets.domain.records import Amendment, ApprovalState, Contract, Credit, Expense, Milestone
+from psa_erp_assets.domain.terms import (
+    MAIN,
+    Component,
+    ContractKind,
+    Instalment,
+    Overage,
+    RetainerTerms,
+    Terms,
+)
+from psa_erp_assets.services import planning, touching
+from psa_erp_assets.services.planning import Plan
+from psa_erp_assets_tests.support.facts import CONTRACT, DAY, TENANT, make_master, money
+from psa_erp_assets_tests.support.store import NOW, SCOPE, keep_master, psa_payload, receive
+
+SEPTEMBER, OCTOBER = ServiceMonth(2026, 9), ServiceMonth(2026, 10)
+ROUTE = Route("UK", SEPTEMBER, "CTR-0001")
+BILLING, COST = EffectType.BILLING_LINE, EffectType.COST_TRANSACTION
+EXPENSE = Expense(
+    id="expense:clockify:x1",
+    revision=1,
+    state=ApprovalState.APPROVED,
+    psa_user_id="u1",
+    psa_project_id="p1",
+    service_date=DAY,
+    category="Hotel",
+    receipt=money("120.50", "EUR"),
+    reimbursement=money("131.07", "USD"),
+    billable=True,
+    description="Bærum, 2 nights",
+    payload_id=1,
+)
+MILESTONE = Milestone(
+    id="milestone:kantata:m1",
+    revision=1,
+    state=ApprovalState.SUBMITTED,
+    contract_id="CTR-0001",
+    component="build",
+    service_date=DAY,
+    amount=money("15000.00"),
+    label="Go-live",
+    payload_id=1,
+)
+FULL = Balance(
+    components={
+        "build": ComponentBalance(
+            billed=Decimal("1234.50"),
+            time=Decimal("0.10"),
+            exact=Decimal("83.33333333333333333333333333333333333333333333333333"),
+            milestones=Decimal(15000),
+            earned=Decimal("-0.01"),
+            cost=Decimal("1E+3"),
+            provided=Decimal("12.345"),
+            minutes=61,
+            retainer=(RetainerHours(month=SEPTEMBER, minutes=90), RetainerHours(month=OCTOBER, minutes=600)),
+        ),
+        "run": ComponentBalance(minutes=1),
+    }
+)
+
+
+def later(minutes: int) -> dt.datetime:
+    return NOW + dt.timedelta(minutes=minutes)
+
+
+def keep_facts(engine: Engine, *facts: Fact, now: dt.datetime = NOW) -> None:
+    """Store revisions of these facts, each with a payload to refer to."""
+    with engine.begin() as connection:
+        stored = inbox.record(
+            connection,
+            tenant=TENANT,
+            source="test",
+            object_type="fact",
+            payloads=[inbox.Payload(object_id=f"{f.id}/{f.revision}", body={"id": f.id}) for f in facts],
+            arrived_by="sweep",
+            now=now,
+        )
+        work_facts.add_revisions(
+            connection,
+            tenant=TENANT,
+            facts=[replace(f, payload_id=p.inbox_id) for f, p in zip(facts, stored, strict=True)],
+            routes={f.id: ROUTE for f in facts},
+            now=now,
+        )
+
+
+@pytest.mark.parametrize("fact", [EXPENSE, replace(EXPENSE, psa_project_id=None), MILESTONE], ids=lambda f: f.id)
+def test_a_fact_goes_there_and_back(clean_store: Engine, fact: Fact) -> None:
+    """A cent, a currency or a category that changes on its way is on an invoice."""
+    keep_facts(clean_store, fact)
+    with clean_store.connect() as connection:
+        [found] = work_facts.current(connection, TENANT, [fact.id])
+        in_month = work_facts.in_partition(connection, TENANT, ("UK", "2026-09"), ["CTR-0001"])
+        elsewhere = [
+            work_facts.in_partition(connection, TENANT, ("UK", "2026-10")),
+            work_facts.in_partition(connection, TENANT, ("UK", "2026-09"), [None]),
+            work_facts.current(connection, "somebody else"),
+        ]
+    assert found == replace(fact, payload_id=found.payload_id)
+    assert repr(found) == repr(replace(fact, payload_id=found.payload_id))
+    assert (in_month, elsewhere) == ([found], [[], [], []])
+
+
+def test_the_latest_revision_of_a_fact_is_the_one_that_counts(clean_store: Engine) -> None:
+    """A corrected receipt would be billed as it was recorded at first, or twice."""
+    after = replace(EXPENSE, revision=2, receipt=money("12.05", "EUR"))
+    keep_facts(clean_store, EXPENSE)
+    keep_facts(clean_store, after, MILESTONE, now=later(1))
+    with clean_store.connect() as connection:
+        found = work_facts.current(connection, TENANT)
+        dirty = work_heads.dirty_objects(connection, TENANT, ("UK", "2026-09"))
+    assert [(f.id, f.revision) for f in found] == [(EXPENSE.id, 2), (MILESTONE.id, 1)]
+    assert isinstance(found[0], Expense)
+    assert found[0].receipt == after.receipt
+    assert dirty == {EXPENSE.id, MILESTONE.id}
+
+
+def test_credits_go_there_and_back(clean_store: Engine) -> None:
+    """Minutes that were credited would be billed on, or those of another entry or tenant be written off."""
+    first = Credit(id="c1", object_id="e1", minutes=20, rebill=True, in_erp=False, reason="wrong task")
+    second = replace(first, id="c2", rebill=False, in_erp=True, minutes=1)
+    other = replace(first, id="c3", object_id="e2")
+    with clean_store.begin() as connection:
+        for credit in (second, first, other):
+            credit_rows.add(connection, TENANT, credit, requested_by="Ada", now=NOW)
+        assert credit_rows.of_objects(connection, TENANT, ["e1"]) == [first, second]
+        assert credit_rows.of_objects(connection, TENANT, ["e1", "e2"]) == [first, second, other]
+        assert credit_rows.of_objects(connection, TENANT, []) == []
+        assert credit_rows.of_objects(connection, "somebody else", ["e1"]) == []
+
+
+def test_a_credit_of_nothing_is_refused(clean_store: Engine) -> None:
+    """It would be a line of no minutes on an invoice."""
+    nothing = Credit(id="c1", object_id="e1", minutes=0, rebill=True, in_erp=False, reason="?")
+    with clean_store.connect() as connection, pytest.raises(DBAPIError, match="ck_credit_minutes"):
+        credit_rows.add(connection, TENANT, nothing, requested_by="Ada", now=NOW)
+
+
+def choice(what: Choice = Choice.POST_TO_OPEN, **changes: Any) -> PeriodChoice:
+    date = dt.date(2026, 10, 1) if what is Choice.POST_TO_OPEN else None
+    made = PeriodChoice(
+        object_id="e1", effect_type=COST, choice=what, posting_date=date, reason="late", chosen_by="Ada"
+    )
+    return replace(made, **changes)
+
+
+def test_the_latest_choice_for_an_object_and_effect_holds(clean_store: Engine) -> None:
+    """What somebody took back would be posted, or a choice about the cost move the charge."""
+    charge = choice(Choice.BY_HAND, effect_type=EffectType.INTERCOMPANY_CHARGE)
+    with clean_store.begin() as connection:
+        for number, made in enumerate((choice(), charge, choice(Choice.CANCEL), choice(object_id="e2"))):
+            period_choices.add(connection, TENANT, made, later(number))
+        found = period_choices.of_objects(connection, TENANT, ["e1"])
+        assert period_choices.of_objects(connection, TENANT, []) == {}
+        assert period_choices.of_objects(connection, "somebody else", ["e1"]) == {}
+        assert found == {("e1", COST): choice(Choice.CANCEL), ("e1", charge.effect_type): charge}
+        period_choices.add(connection, TENANT, choice(), NOW)
+        assert period_choices.of_objects(connection, TENANT, ["e1"])["e1", COST] == choice()
+
+
+@pytest.mark.parametrize("what", [c for c in Choice if c is not Choice.POST_TO_OPEN])
+def test_only_what_is_posted_to_an_open_period_has_a_date(clean_store: Engine, what: Choice) -> None:
+    """A date that means nothing would be taken for one that does."""
+    with clean_store.connect() as connection, pytest.raises(DBAPIError, match="ck_period_choice_posting_date"):
+        period_choices.add(connection, TENANT, choice(what, posting_date=DAY), NOW)
+
+
+@pytest.mark.parametrize("table", [schema.credit, schema.period_choice, schema.work_fact], ids=lambda t: t.name)
+@pytest.mark.parametrize("change", [update, delete])
+def test_what_people_said_and_systems_sent_is_kept(clean_store: Engine, table: Any, change: Callable[..., Any]) -> None:
+    """Nobody could tell afterwards who had a line credited or a cost re-dated."""
+    statement = change(table).values(tenant="x") if change is update else change(table)
+    with clean_store.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
+        connection.execute(statement)
+
+
+def test_a_balance_goes_there_and_back(clean_store: Engine) -> None:
+    """The next month would begin with another total: a cap that is a cent off, an hour of a retainer that is lost."""
+    with clean_store.begin() as connection:
+        assert contract_balances.before(connection, TENANT, "CTR-0001", OCTOBER) == Balance()
+        assert contract_balances.put(connection, TENANT, "CTR-0001", SEPTEMBER, closing=FULL, now=NOW)
+        found = contract_balances.before(connection, TENANT, "CTR-0001", OCTOBER)
+        assert found == FULL
+        assert found.components["build"].exact == FULL.components["build"].exact
+        assert contract_balances.before(connection, TENANT, "CTR-0001", SEPTEMBER) == Balance()
+        assert contract_balances.before(connection, TENANT, "CTR-0002", OCTOBER) == Balance()
+        assert contract_balances.before(connection, TENANT, "CTR-0001", ServiceMonth(2027, 3)) == FULL
+
+
+def test_a_balance_of_the_same_numbers_is_the_same(clean_store: Engine) -> None:
+    """1.50 for 1.5 would plan every later month of the contract anew at every sync."""
+    spelled = Balance(components={"main": ComponentBalance(billed=Decimal("1.50"), cost=Decimal("1E+3"))})
+    again = Balance(components={"main": ComponentBalance(billed=Decimal("1.5"), cost=Decimal(1000))})
+    with clean_store.begin() as connection:
+        for closing, changed in ((spelled, True), (again, False), (Balance(), True), (Balance(), False)):
+            args = (connection, TENANT, "CTR-0001", SEPTEMBER)
+            assert contract_balances.put(*args, closing=closing, now=NOW) is changed
+
+
+# What makes a contract's months due
+
+
+def retainer(**changes: Any) -> Contract:
+    """A retainer of two hours a month that roll over, overage billed."""
+    terms = RetainerTerms(fee=money("200.00"), included_minutes=120, rollover_months=1, overage=Overage.BILL)
+    component = Component(code=MAIN, kind=ContractKind.RETAINER, retainer=replace(terms, **changes))
+    return replace(CONTRACT, kind=ContractKind.RETAINER, terms=Terms(components=(component,)))
+
+
+def scheduled(*due: tuple[dt.date, str]) -> Terms:
+    """The terms of a fixed fee by instalments."""
+    parts = tuple(Instalment(due=on, amount=money(amount), label=f"Part {n}") for n, (on, amount) in enumerate(due))
+    fee = money(str(sum(Decimal(amount) for _, amount in due)))
+    kind = ContractKind.FIXED_FEE_SCHEDULE
+    return Terms(components=(Component(code=MAIN, kind=kind, fee=fee, instalments=parts),))
+
+
+def fixed_fee(*due: tuple[dt.date, str]) -> Contract:
+    return replace(CONTRACT, kind=ContractKind.FIXED_FEE_SCHEDULE, terms=scheduled(*due))
+
+
+def touch(engine: Engine, minute: int, *contracts: Contract) -> int:
+    keep_master(engine, make_master(contracts=contracts), later(minute))
+    with engine.begin() as connection:
+        return touching.mark_touched(connection, SCOPE, later(minute))
+
+
+def dirty(engine: Engine) -> set[str]:
+    with engine.connect() as connection:
+        found = work_heads.dirty_partitions(connection, TENANT)
+    assert all(contracts == ["CTR-0001"] for contracts in found.values())
+    return {month for _, month in found}
+
+
+def sync(engine: Engine, minute: int, month: str = "2026-09") -> Plan:
+    plan = planning.make_plan(engine, SCOPE, ("UK", month), now=later(minute), created_by="test")
+    planning.apply_plan(engine, SCOPE, plan.id, now=later(minute))
+    return plan
+
+
+def billed(engine: Engine, *object_ids: str) -> list[Posting]:
+    found = PgPostingStore(engine, TENANT).of_objects(object_ids)
+    return [p for p in found if p.effect_type is BILLING]
+
+
+def verify_all(engine: Engine) -> None:
+    """The ERP has taken everything."""
+    with engine.begin() as connection:
+        connection.execute(update(schema.posting).values(state=State.VERIFIED.value))
+
+
+def of(plan: Plan, object_id: str) -> Decision:
+    [decision] = [d for d in plan.decisions if d.object_id == object_id]
+    return decision
+
+
+def acts(plan: Plan, what: str = "contract:") -> Counter[tuple[str, str]]:
+    """What the plan does about objects whose ids begin so: action and rest of the id."""
+    return Counter((i.action.value, i.object_id) for i in plan.items if i.object_id.startswith(what))
+
+
+FEE = "contract:CTR-0001:retainer:main:2026-09"
+INSTALMENT = "contract:CTR-0001:instalment:main:{}/1"
+
+
+def test_a_month_of_a_contract_is_due_once_it_is_reached(clean_store: Engine) -> None:
+    """A month without any work would never bill its fee."""
+    touch(clean_store, 0, retainer())
+    assert dirty(clean_store) == {"2026-09", "2026-10"}
+    plan = sync(clean_store, 1)
+    assert acts(plan) == {("create", FEE): 1}
+    assert [(p.amount, p.minutes) for p in billed(clean_store, FEE)] == [(money("200.00"), 0)]
+    sync(clean_store, 2, "2026-10")
+    assert dirty(clean_store) == set()
+    assert touch(clean_store, 3, retainer()) == 0
+    assert not sync(clean_store, 4).acting
+
+
+def test_a_month_becomes_due_when_the_one_before_leaves_it_something_else(clean_store: Engine) -> None:
+    """Hours that a late entry used up would be given away a second time in the next month."""
+    touch(clean_store, 0, retainer())
+    receive(clean_store, psa_payload("e1", 60), psa_payload("e2", 200, day=dt.date(2026, 10, 2)))
+    sync(clean_store, 1)
+    october = sync(clean_store, 2, "2026-10")
+    assert of(october, "time_entry:clockify:e2").minutes_of(Outcome.POST) == 20, "60 left over and 120 of its own"
+    assert dirty(clean_store) == set()
+    receive(clean_store, psa_payload("e1", 90), now=later(3))
+    assert dirty(clean_store) == {"2026-09"}
+    sync(clean_store, 4)
+    assert dirty(clean_store) == {"2026-10"}
+    october = sync(clean_store, 5, "2026-10")
+    assert of(october, "time_entry:clockify:e2").minutes_of(Outcome.POST) == 50
+    assert dirty(clean_store) == set()
+
+
+def test_a_month_stays_as_it_is_when_the_one_before_leaves_it_the_same(clean_store: Engine) -> None:
+    """Every edit would plan all months after it."""
+    touch(clean_store, 0, retainer())
+    receive(clean_store, psa_payload("e1", 60))
+    sync(clean_store, 1)
+    sync(clean_store, 2, "2026-10")
+    receive(clean_store, psa_payload("e1", 60, description="another word"), now=later(3))
+    sync(clean_store, 4)
+    assert dirty(clean_store) == set()
+
+
+def test_an_instalment_that_is_agreed_later_becomes_due(clean_store: Engine) -> None:
+    """Its month was planned before there was such an instalment: it would never be billed."""
+    touch(clean_store, 0, fixed_fee((dt.date(2026, 9, 15), "500.00")))
+    for month in ("2026-09", "2026-10"):
+        sync(clean_store, 1, month)
+    assert dirty(clean_store) == set()
+    more = fixed_fee((dt.date(2026, 9, 15), "500.00"), (dt.date(2026, 9, 30), "250.00"))
+    touch(clean_store, 2, more)
+    assert dirty(clean_store) == {"2026-09"}
+    assert acts(sync(clean_store, 3)) == {("create", INSTALMENT.format("2026-09-30")): 1}
+    sync(clean_store, 4, "2026-10")
+    assert touch(clean_store, 5, more) == 0
+
+
+def test_a_look_at_the_plan_does_not_hide_an_instalment_that_is_agreed_later(clean_store: Engine) -> None:
+    """The decision is on record then, and the instalment would look as if it had been dealt with."""
+    touch(clean_store, 0, fixed_fee((dt.date(2026, 9, 15), "500.00")))
+    sync(clean_store, 1)
+    more = fixed_fee((dt.date(2026, 9, 15), "500.00"), (dt.date(2026, 9, 30), "250.00"))
+    keep_master(clean_store, make_master(contracts=(more,)), later(2))
+    planning.make_plan(clean_store, SCOPE, ("UK", "2026-09"), now=later(2), created_by="test")
+    assert "2026-09" in dirty(clean_store)
+
+
+def test_an_instalment_that_moves_is_taken_back_where_it_was(clean_store: Engine) -> None:
+    """It would be billed in both months."""
+    touch(clean_store, 0, fixed_fee((dt.date(2026, 9, 30), "500.00")))
+    for month in ("2026-09", "2026-10"):
+        sync(clean_store, 1, month)
+    verify_all(clean_store)
+    moved = fixed_fee((dt.date(2026, 10, 2), "500.00"))
+    touch(clean_store, 2, moved)
+    assert dirty(clean_store) == {"2026-09", "2026-10"}
+    before, after = INSTALMENT.format("2026-09-30"), INSTALMENT.format("2026-10-02")
+    september = sync(clean_store, 3)
+    assert acts(september) == {("withdraw", before): 1}
+    assert of(september, before).outcome is Outcome.NONE
+    assert acts(sync(clean_store, 4, "2026-10")) == {("create", after): 1}
+    assert dirty(clean_store) == set()
+    assert touch(clean_store, 5, moved) == 0, "what is gone would be planned at every sync"
+    touch(clean_store, 6, fixed_fee((dt.date(2026, 9, 30), "500.00")))
+    assert dirty(clean_store) == {"2026-09", "2026-10"}, "and back again"
+
+
+def test_a_held_fee_that_is_not_agreed_any_more_leaves_the_queue(clean_store: Engine) -> None:
+    """An exception that nothing can resolve."""
+    agreed = fixed_fee((dt.date(2026, 9, 30), "500.00"))
+    keep_master(clean_store, make_master(contracts=(agreed,), projects=()))
+    with clean_store.begin() as connection:
+        touching.mark_touched(connection, SCOPE, NOW)
+    sync(clean_store, 1)
+    assert codes(clean_store) == {("project_not_in_erp", INSTALMENT.format("2026-09-30"))}
+    touch(clean_store, 2, fixed_fee((dt.date(2026, 11, 30), "500.00")))
+    sync(clean_store, 3)
+    assert codes(clean_store) == set()
+
+
+def codes(engine: Engine) -> set[tuple[str, str]]:
+    with engine.connect() as connection:
+        return {(i["code"], i["object_id"]) for i in exceptions.list_items(connection, TENANT)}
+
+
+def test_a_contract_that_is_missing_for_a_while_takes_no_fee_back(clean_store: Engine) -> None:
+    """Terms in the CRM that cannot be read for a day would credit every fee, and bill it again the day after."""
+    touch(clean_store, 0, retainer())
+    sync(clean_store, 1)
+    sync(clean_store, 1, "2026-10")
+    verify_all(clean_store)
+    october = FEE.replace("2026-09", "2026-10")
+    touch(clean_store, 2)
+    assert acts(sync(clean_store, 3)) == {("hold", FEE): 1}
+    assert acts(sync(clean_store, 3, "2026-10")) == {("hold", october): 1}
+    assert codes(clean_store) == {("unknown_contract", FEE), ("unknown_contract", october)}
+    assert touch(clean_store, 4) == 0
+    touch(clean_store, 5, retainer())
+    for month in ("2026-09", "2026-10"):
+        assert not sync(clean_store, 6, month).acting
+    assert codes(clean_store) == set()
+
+
+def test_a_cap_that_is_lowered_takes_back_what_is_beyond_it(clean_store: Engine) -> None:
+    """What the customer has agreed not to pay would stay on their account."""
+
+    def capped(amount: str) -> Contract:
+        component = Component(code=MAIN, kind=ContractKind.CAPPED, cap=money(amount))
+        return replace(CONTRACT, kind=ContractKind.CAPPED, terms=Terms(components=(component,)))
+
+    touch(clean_store, 0, capped("1000.00"))
+    receive(clean_store, psa_payload("e1", 60), psa_payload("e2", 60, day=DAY + dt.timedelta(days=1)))
+    sync(clean_store, 1)
+    verify_all(clean_store)
+    touch(clean_store, 2, capped("150.00"))
+    plan = sync(clean_store, 3)
+    assert acts(plan, "time_entry:clockify:e1") == {}
+    e2 = Counter((i.action.value, i.effect_type) for i in plan.items if i.object_id.endswith(":e2"))
+    assert e2 == {("withdraw", BILLING): 1, ("create", BILLING): 1, ("hold", BILLING): 1}
+    assert codes(clean_store) == {("cap_reached", "time_entry:clockify:e2")}
+    [created] = [i.effect for i in plan.items if i.action is Action.CREATE]
+    assert created is not None
+    assert (created.amount, created.minutes) == (money("50.00"), 30)
+
+
+def test_an_amendment_reaches_the_months_from_its_date_on(clean_store: Engine) -> None:
+    """Edge case 12: the months before it would be billed anew, or those after it as before."""
+    touch(clean_store, 0, retainer())
+    for month in ("2026-09", "2026-10"):
+        sync(clean_store, 1, month)
+    dearer = Amendment(
+        id="CTR-0001-A1",
+        effective_from=dt.date(2026, 10, 1),
+        terms=retainer(fee=money("300.00")).terms,
+    )
+    touch(clean_store, 2, replace(retainer(), amendments=(dearer,)))
+    assert dirty(clean_store) == {"2026-10"}
+    october = FEE.replace("2026-09", "2026-10")
+    assert acts(sync(clean_store, 3, "2026-10")) == {("cancel", october): 1, ("create", october): 1}

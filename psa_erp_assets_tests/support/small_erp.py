@@ -1,0 +1,169 @@
+"""An ERP in memory that carries out plans: what it holds in the end is the net of everything that was ever planned.
+
+It does at once what it is asked for, or later, one posting at a time; refuses to withdraw what is on a document; lets
+what has been planned wait while its period is closed; and fails where a plan would post into a closed one.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.decision import Decision, Outcome
+from psa_erp_assets.domain.effects import BillingLine, Effect, EffectType, booking_date
+from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
+from psa_erp_assets.domain.posting import ON_DOCUMENT, Leg, Operation, Posting, State, new_posting
+
+TENANT = "demo"
+NOW = dt.datetime(2026, 12, 1, tzinfo=dt.UTC)
+_LEGS = {Action.CREATE: Leg.ORIGINAL, Action.REVERSE: Leg.REVERSAL, Action.WITHDRAW: Leg.WITHDRAWAL}
+
+Net = dict[tuple[str, EffectType, str, str], tuple[Decimal, int]]
+"""Amount and minutes by object, type, company and currency, none of them nought."""
+
+
+@dataclass(slots=True)
+class SmallErp:
+    """`documents` are what it holds by key, `on_document` those that finance has put on an invoice, `cancelled` those
+    whose invoice finance has cancelled. `closed` are company and month, with the entity's code."""
+
+    postings: dict[str, Posting] = field(default_factory=dict)
+    documents: dict[str, Effect] = field(default_factory=dict)
+    on_document: set[str] = field(default_factory=set)
+    cancelled: set[str] = field(default_factory=set)
+    closed: dict[tuple[str, ServiceMonth], str] = field(default_factory=dict)
+
+    def plan(self, decisions: Iterable[Decision]) -> list[PlanItem]:
+        """The plan from what is there to what is decided; what is decided no more should not exist."""
+        made: dict[str, list[Posting]] = defaultdict(list)
+        for posting in self.postings.values():
+            made[posting.object_id].append(posting)
+        wanted = {d.object_id: d for d in decisions}
+        for object_id, postings in made.items():
+            last = max(postings, key=lambda p: p.source_revision)
+            if object_id not in wanted:
+                wanted[object_id] = _gone(object_id, last, decisions)
+        return [
+            item
+            for object_id in sorted(wanted)
+            for item in plan_entry(
+                wanted[object_id],
+                made[object_id],
+                self.on_document,
+                TENANT,
+                closed=self.closed,
+                cancelled=self.cancelled,
+            )
+        ]
+
+    def apply(self, items: Sequence[PlanItem]) -> None:
+        """Take the plan's items over; nothing is sent yet."""
+        for item in items:
+            if item.action in (Action.CANCEL, Action.VOID) and item.key is not None:
+                state = State.CANCELLED if item.action is Action.CANCEL else State.REVERSED
+                self._put(item.key, state)
+        for item in items:
+            if item.action is Action.RETRY and item.key is not None:
+                self._put(item.key, State.PLANNED)
+            elif item.action in _LEGS:
+                self._add(item)
+
+    def work(self, most: int | None = None) -> int:
+        """Carry out planned postings, each after what it depends on; answers with how many."""
+        done = 0
+        while most is None or done < most:
+            ready = [p for p in self.postings.values() if p.state is State.PLANNED and self._may_go(p)]
+            if not ready:
+                break
+            self._carry_out(ready[0])
+            done += 1
+        return done
+
+    def invoice(self, keys: Iterable[str]) -> None:
+        """Finance puts these billing lines on an invoice."""
+        self.on_document |= {k for k in keys if isinstance(self.documents.get(k), BillingLine)}
+
+    def cancel_invoice(self, keys: Iterable[str]) -> None:
+        """Finance cancels the invoice that these lines are on: in the ERP they bill nothing any more."""
+        self.cancelled |= {k for k in keys if k in self.on_document}
+
+    def net(self) -> Net:
+        """What its documents come to."""
+        return net(
+            (self.postings[key].object_id, effect)
+            for key, effect in self.documents.items()
+            if key not in self.cancelled
+        )
+
+    def _add(self, item: PlanItem) -> None:
+        assert item.effect is not None
+        assert item.key is not None
+        assert item.revision is not None
+        assert item.key not in self.postings, f"{item.key} is planned twice"
+        assert not self._is_closed(item.effect), f"{item.object_id} would go into a closed period"
+        leg = _LEGS[item.action]
+        self.postings[item.key] = new_posting(
+            key=item.key,
+            tenant=TENANT,
+            legal_entity="",
+            service_month="",
+            leg=leg,
+            object_id=item.object_id,
+            revision=item.revision,
+            source_revision=item.source_revision,
+            effect=item.effect,
+            now=NOW,
+            target_key=item.target_key,
+            depends_on=item.depends_on,
+        )
+
+    def _may_go(self, posting: Posting) -> bool:
+        effect = posting.effect or self.documents.get(posting.target_key or "")
+        if effect is not None and self._is_closed(effect):
+            return False
+        return posting.depends_on is None or self.postings[posting.depends_on].state is State.VERIFIED
+
+    def _is_closed(self, effect: Effect) -> bool:
+        period = effect.erp_company, ServiceMonth.of(booking_date(effect))
+        return period in self.closed and not isinstance(effect, BillingLine)
+
+    def _carry_out(self, posting: Posting) -> None:
+        target = posting.target_key
+        if posting.operation is Operation.WITHDRAW:
+            assert target is not None
+            if target in self.on_document:
+                self.postings[posting.key] = replace(posting, state=State.REJECTED, fault_code=ON_DOCUMENT)
+                return
+            del self.documents[target]
+        else:
+            assert posting.effect is not None
+            self.documents[posting.key] = posting.effect
+        self._put(posting.key, State.VERIFIED)
+        if target is not None:
+            self._put(target, State.WITHDRAWN if posting.operation is Operation.WITHDRAW else State.REVERSED)
+
+    def _put(self, key: str, state: State) -> None:
+        self.postings[key] = replace(self.postings[key], state=state, fault_code=None)
+
+
+def net(effects: Iterable[tuple[str, Effect]]) -> Net:
+    """The sums of effects, by object, type, company and currency."""
+    sums: dict[tuple[str, EffectType, str, str], tuple[Decimal, int]] = defaultdict(lambda: (Decimal(0), 0))
+    for object_id, effect in effects:
+        key = object_id, effect.effect_type, effect.erp_company, effect.amount.currency
+        amount, minutes = sums[key]
+        sums[key] = amount + effect.amount.amount, minutes + effect.minutes
+    return {key: value for key, value in sums.items() if value != (0, 0)}
+
+
+def decided_net(decisions: Iterable[Decision]) -> Net:
+    """What the decisions come to directly."""
+    return net((d.object_id, effect) for d in decisions for effect in d.effects)
+
+
+def _gone(object_id: str, last: Posting, decisions: Iterable[Decision]) -> Decision:
+    route = next(iter(decisions)).route
+    revision = last.source_revision + 1
+    return Decision(object_id=object_id, revision=revision, route=route, outcome=Outcome.NONE, minutes=0)
