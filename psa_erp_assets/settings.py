@@ -130,6 +130,20 @@ class LegalEntitySettings(_Frozen):
     erp_company: str | None = None
 
 
+class _OneOfEachKey(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping: YAML would silently take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """See yaml.SafeLoader. Raises ConstructorError for a key that was there before, with its line."""
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                problem = f"the key {key.value!r} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
 class CompanySettings(_Frozen):
     """The group."""
 
@@ -398,7 +412,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         try:
             missing = name in _MAY_BE_MISSING and not path.exists()
             text = texts[name] = "" if missing else path.read_text(encoding="utf-8")
-            body = yaml.safe_load(text)
+            body = yaml.load(text, Loader=_OneOfEachKey)  # noqa: S506 - it is a SafeLoader
             if body is None and name in _MAY_BE_MISSING:
                 body = {}
             value = models[name].model_validate({inside: body} if inside else body)
@@ -511,12 +525,6 @@ def _cross_check(path: Path, text: str, company: CompanySettings, named: Sequenc
 
 def _check_rate_cards(config_dir: Path, text: str, cards: Mapping[str, RateCardSettings]) -> Iterator[str]:
     path, root = config_dir / "rate_cards.yaml", yaml.compose(text, Loader=yaml.SafeLoader)
-    names: set[str] = set()
-    for key, _ in root.value if root is not None else ():
-        # YAML would keep the last of them and say nothing.
-        if key.value in names:
-            yield f"{path}:{key.start_mark.line + 1}: there are two rate cards {key.value!r}; give one another name"
-        names.add(key.value)
     ids: set[str] = set()
     for name, card in cards.items():
         for number, line in enumerate(card.lines):

@@ -6,6 +6,7 @@ Commands that start servers import them when they are called, so that `status` d
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -32,11 +33,17 @@ from psa_erp_assets.services import status as statuses
 from psa_erp_assets.services import trace as traces
 from psa_erp_assets.services.plain import to_plain
 from psa_erp_assets.services.planning import apply_plan, partition_of
+from psa_erp_assets.services.posting_policy import EngineReport
 from psa_erp_assets.services.read_back import read_back
 from psa_erp_assets.services.reconciliation import Reconciliation, reconcile
 from psa_erp_assets.services.refresh import refresh_all
 from psa_erp_assets.services.runtime import open_prepared
-from psa_erp_assets.settings import CONFIG_FILES, load_settings
+from psa_erp_assets.settings import CONFIG_FILES, OperatorError, load_settings
+
+
+class LeftOverError(OperatorError):
+    """Postings that were planned have not reached the ERP."""
+
 
 app = typer.Typer(
     name="psa-erp",
@@ -115,6 +122,7 @@ def apply(
                 report = sync.send(runtime, partition_of(runtime.engine, runtime.scope, plan_id))
                 body: object = {"plan": plan_id, "postings": touched, "states": to_plain(report)["states"]}
                 emit(as_json, lambda: body, lambda: stdout.print(f"Plan {plan_id}: {touched} postings."))
+                _refuse_left_over([report])
                 return
             partitions = chosen_partitions(settings, sync.all_partitions(runtime), entity, month)
             with progress() as bar:
@@ -140,6 +148,19 @@ def apply(
                 f" ({why}). `psa-erp plan show {plan.id}` shows it.",
                 highlight=False,
             )
+        _refuse_left_over([s.engine[-1] for s in settled if s.engine])
+
+
+def _refuse_left_over(reports: Sequence[EngineReport]) -> None:
+    """Say what did not reach the ERP. Raises LeftOverError, so that the command fails where anything is left."""
+    paused = sorted({reason for report in reports for reason in report.paused.values()})
+    left = sum(report.under_way for report in reports)
+    if paused or left:
+        why = "; ".join(paused) or "the ERP has not answered yet"
+        raise LeftOverError(
+            f"{left} posting(s) have not reached the ERP: {why}. Nothing is lost and nothing is sent twice: clear the"
+            " cause and run the same command again. `psa-erp status` shows what waits, `psa-erp exceptions` why."
+        )
 
 
 @app.command(name="reconcile")

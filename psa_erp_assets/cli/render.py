@@ -79,7 +79,7 @@ def plans(found: Sequence[PlanReport]) -> None:
         "Plan",
         ("plan", "entity", "month", "contract", "action", "effect", "currency", "items", "hours", "amount"),
         rows,
-        empty="nothing to do: the ERP is as it should be",
+        empty="nothing to do: all is in the ERP, or planned already (`psa-erp status` shows what is under way)",
     )
     changes = [
         (r.plan.id, c.contract_id, c.effect_type, c.currency, c.before, c.after, c.difference)

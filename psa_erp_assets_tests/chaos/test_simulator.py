@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from psa_erp_assets.domain import posting as states
+from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.erp import Ambiguous, Answer, Throttled
+from psa_erp_assets.domain.plan import Action
 from psa_erp_assets.domain.posting import Posting, State, Transition
 from psa_erp_assets.domain.posting_store import Promoted
 from psa_erp_assets.services.posting_engine import PostingEngine
@@ -38,6 +40,18 @@ def test_a_seed_gives_one_history() -> None:
         stories.append(simulation.story())
     assert stories[0] == stories[1]
     assert "fault:" in stories[0]
+
+
+def test_the_histories_have_every_kind_of_plan() -> None:
+    """A way that no history takes is proven by none of them."""
+    planned: set[tuple[str, str]] = set()
+    for seed in range(CHUNK):
+        simulation = Simulation(seed)
+        simulation.run()
+        steps = (line.partition("plan: ")[2].split() for line in simulation.log if "plan: " in line)
+        planned |= {(action, effect_type) for action, effect_type, *_ in steps}
+    ways = (Action.CREATE, Action.CANCEL, Action.RETRY, Action.WITHDRAW, Action.REVERSE)
+    assert planned == {(way, kind) for way in ways for kind in EffectType} | {(Action.VOID, EffectType.BILLING_LINE)}
 
 
 class RetriesBlindly(PostingEngine):

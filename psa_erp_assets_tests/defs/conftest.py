@@ -89,12 +89,14 @@ def world(environ: Mapping[str, str], make_tryton: MakeTryton, tmp_path: Path) -
         body = yaml.safe_load(path.read_text(encoding="utf-8"))
         body["psa"]["base_url"] = sandbox.clockify_url
         body["crm"]["base_url"], body["hr"]["base_url"] = sandbox.hubspot_url, sandbox.bamboohr_url
+        body["milestones"]["base_url"] = sandbox.kantata_url
         body["erp"] |= {"base_url": tryton.server.url, "database": tryton.server.database, "user": SYNC_USER}
         path.write_text(yaml.safe_dump(body), encoding="utf-8")
         secrets = {
             body["psa"]["api_key"]: sandbox.keys.clockify,
             body["crm"]["token"]: sandbox.keys.hubspot,
             body["hr"]["api_key"]: sandbox.keys.bamboohr,
+            body["milestones"]["token"]: sandbox.keys.kantata,
             body["erp"]["password"]: tryton.server.credentials.passwords[SYNC_USER],
         }
         yield World(load_settings({**environ, "PSA_ERP_CONFIG": str(config), **secrets}), people)

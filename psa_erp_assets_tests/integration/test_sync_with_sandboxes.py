@@ -19,9 +19,9 @@ from psa_erp_assets.sandbox.actors import Actors, actors_at
 from psa_erp_assets.sandbox.company_model import DemoCompany, RequestState
 from psa_erp_assets.sandbox.serve import SandboxServer, running_sandbox
 from psa_erp_assets.services import canonical, extraction, hints
-from psa_erp_assets.services.canonical import Received
 from psa_erp_assets.services.hints import Drained
 from psa_erp_assets.services.master_data import REFRESHES, Refreshed, Sources, SuspiciousShrinkError
+from psa_erp_assets.services.revisions import Received
 from psa_erp_assets.services.scope import Scope
 from psa_erp_assets.settings import load_settings
 from psa_erp_assets_tests.support.facts import RULES, TENANT

@@ -101,10 +101,11 @@ class SmallErp:
         assert item.effect is not None
         assert item.key is not None
         assert item.revision is not None
-        assert item.key not in self.postings, f"{item.key} is planned twice"
+        known = self.postings.get(item.key)
+        assert known is None or known.state is State.CANCELLED, f"{item.action} of {item.object_id} is planned twice"
         assert not self._is_closed(item.effect), f"{item.object_id} would go into a closed period"
         leg = _LEGS[item.action]
-        self.postings[item.key] = new_posting(
+        posting = new_posting(
             key=item.key,
             tenant=TENANT,
             legal_entity="",
@@ -118,6 +119,9 @@ class SmallErp:
             target_key=item.target_key,
             depends_on=item.depends_on,
         )
+        # A removal that was called off and is wanted again has its key again, and so must have its content.
+        assert known is None or known.payload_hash == posting.payload_hash, f"{item.key} met two payloads"
+        self.postings[item.key] = posting
 
     def _may_go(self, posting: Posting) -> bool:
         effect = posting.effect or self.documents.get(posting.target_key or "")

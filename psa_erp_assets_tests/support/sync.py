@@ -15,14 +15,14 @@ import yaml
 
 from psa_erp_assets.adapters.connectors.tryton.read_back import BookedDocument
 from psa_erp_assets.adapters.postgres import ServerInfo
-from psa_erp_assets.adapters.store import exceptions, time_entries
+from psa_erp_assets.adapters.store import exceptions
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.decide import decide
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.sandbox.serve import SandboxServer
 from psa_erp_assets.sandbox.tryton.build import SYNC_USER
-from psa_erp_assets.services import canonical, read_back, reconciliation, refresh, sync
+from psa_erp_assets.services import read_back, reconciliation, refresh, sync
+from psa_erp_assets.services.deciding import decide_partition
 from psa_erp_assets.services.runtime import Runtime, open_runtime, prepare
 from psa_erp_assets.settings import REPOSITORY, load_settings
 from psa_erp_assets_tests.support.tryton import RunningTryton
@@ -46,6 +46,7 @@ class Company:
         """Read everything, then plan and send what that touched; how many plan items of each action there were."""
         refresh.refresh_all(self.runtime)
         sync.sweep(self.runtime, complete=True)
+        sync.sweep_milestones(self.runtime)
         sync.mark_touched(self.runtime)
         done: Counter[str] = Counter()
         for partition, contracts in sync.touched_partitions(self.runtime).items():
@@ -87,13 +88,14 @@ class Company:
         """Minutes and minor units by company and currency, as the current facts would have them."""
         totals: Counter[tuple[str, str]] = Counter()
         with self.runtime.engine.connect() as connection:
-            master = canonical.load_master(connection, self.runtime.scope)
-            entries = time_entries.current(connection, self.runtime.settings.tenant)
-        for entry in entries:
-            effect = decide(entry, master, self.runtime.scope.rules).effect(kind)
-            if effect is not None:
-                totals[effect.erp_company, "minutes"] += effect.minutes
-                totals[effect.erp_company, effect.amount.currency] += effect.amount.minor_units()
+            effects = [
+                decision.effect(kind)
+                for partition in sync.all_partitions(self.runtime)
+                for decision in decide_partition(connection, self.runtime.scope, partition).decisions
+            ]
+        for effect in filter(None, effects):
+            totals[effect.erp_company, "minutes"] += effect.minutes
+            totals[effect.erp_company, effect.amount.currency] += effect.amount.minor_units()
         return totals
 
     def invoice(self) -> None:
@@ -132,9 +134,14 @@ class Company:
         return {item["object_id"] for item in items}
 
     def _read(self, company: str, kind: EffectType) -> list[BookedDocument]:
-        reader, first, last = self.runtime.erp_reader, ServiceMonth(2026, 9), ServiceMonth(2026, 10)
-        read = reader.billing_lines if kind is EffectType.BILLING_LINE else reader.cost_transactions
-        return list(read(company, first, last))
+        reader = self.runtime.erp_reader
+        read = {
+            EffectType.BILLING_LINE: reader.billing_lines,
+            EffectType.COST_TRANSACTION: reader.cost_transactions,
+            EffectType.INTERCOMPANY_CHARGE: reader.intercompany_charges,
+            EffectType.REVENUE_ENTRY: reader.revenue_entries,
+        }[kind]
+        return list(read(company, ServiceMonth(2026, 9), ServiceMonth(2026, 10)))
 
 
 Open = Callable[[SandboxServer, RunningTryton], Company]
@@ -153,7 +160,8 @@ def open_company(postgres_server: ServerInfo, tmp_path_factory: pytest.TempPathF
             connections = yaml.safe_load((config / "connections.yaml").read_text(encoding="utf-8"))
             connections["psa"] |= {"base_url": sandbox.clockify_url, "workspace": sandbox.company.workspace_id}
             connections["crm"]["base_url"], connections["hr"]["base_url"] = sandbox.hubspot_url, sandbox.bamboohr_url
-            for name in ("psa", "crm", "hr"):
+            connections["milestones"]["base_url"] = sandbox.kantata_url
+            for name in ("psa", "crm", "hr", "milestones"):
                 connections[name]["requests_per_second"] = 1000
             connections["erp"] |= {"base_url": tryton.server.url, "database": tryton.server.database}
             _edit(config / "connections.yaml", **connections)
@@ -165,6 +173,7 @@ def open_company(postgres_server: ServerInfo, tmp_path_factory: pytest.TempPathF
                     connections["psa"]["api_key"]: sandbox.keys.clockify,
                     connections["crm"]["token"]: sandbox.keys.hubspot,
                     connections["hr"]["api_key"]: sandbox.keys.bamboohr,
+                    connections["milestones"]["token"]: sandbox.keys.kantata,
                     connections["erp"]["password"]: tryton.server.credentials.passwords[SYNC_USER],
                 }
             )

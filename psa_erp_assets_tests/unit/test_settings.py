@@ -100,7 +100,7 @@ def test_the_committed_configuration_is_valid() -> None:
         ("rate_cards", "from: 2026-01-01", "from: 2026-01-01, to: 2025-12-31", "`to` is before `from`"),
         ("rate_cards", "standard-2026-gbp:", "standard 2026:", "pattern"),
         ("rate_cards", "standard-2026-gbp:", "2026:", "valid string"),
-        ("rate_cards", "standard-2026-gbp:", "standard-2026-usd:", "there are two rate cards 'standard-2026-usd'"),
+        ("rate_cards", "standard-2026-gbp:", "standard-2026-usd:", "the key 'standard-2026-usd' stands twice"),
         (
             "rate_cards",
             "role: Senior Consultant",
@@ -362,3 +362,12 @@ def test_a_mistake_in_a_rule_is_named_with_its_line(config: Path, text: str, lin
     where = add(config, text) + line
     found = problems(config)
     assert any(problem.startswith(f"policies.yaml:{where}: ") and hint in problem for problem in found), found
+
+
+def test_a_key_that_stands_twice_is_refused_with_its_line(config: Path) -> None:
+    """YAML takes the last one without a word: half a file could be without effect and called valid."""
+    path = config / "company.yaml"
+    path.write_text(path.read_text(encoding="utf-8") + "tenant: other\n", encoding="utf-8")
+    line = len(path.read_text(encoding="utf-8").splitlines())
+    with pytest.raises(ConfigError, match=rf"company\.yaml:{line}: .*'tenant' stands twice"):
+        load(config)
