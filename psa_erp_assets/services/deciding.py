@@ -179,9 +179,14 @@ def has_changed(decision: Decision, known: Mapping[str, str]) -> bool:
 
 def head_of(decision: Decision) -> str:
     """The object with a head that a decision belongs to: a contract's own objects belong to its month."""
-    if decision.object_id.startswith("contract:"):
-        return contract_month_id(contract_of_object(decision.object_id), decision.route.service_month)
-    return decision.object_id.partition("#")[0]
+    return head_id(decision.object_id, decision.route.service_month)
+
+
+def head_id(object_id: str, month: ServiceMonth) -> str:
+    """The object with a head that an object of a service month belongs to."""
+    if object_id.startswith("contract:"):
+        return contract_month_id(contract_of_object(object_id), month)
+    return object_id.partition("#")[0]
 
 
 def _is_together(contract_id: str, decider: Decider, credited: Collection[Credit] | None) -> bool:

@@ -1,14 +1,19 @@
 """What the ERP holds for a partition, read into the mirror that planning and reconciliation look at."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from psa_erp_assets.adapters.connectors.tryton.read_back import BookedDocument, BookedInvoice
-from psa_erp_assets.adapters.store import erp_documents, master_records
+from psa_erp_assets.adapters.store import erp_documents, master_records, work_heads
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.decision import Route
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.records import LegalEntity
+from psa_erp_assets.services.deciding import head_id
 from psa_erp_assets.services.runtime import Runtime
 
 
@@ -77,7 +82,20 @@ def read_back(runtime: Runtime, partition: Partition) -> ReadBackResult:
         erp_documents.replace_invoices(
             connection, tenant=tenant, erp_company=company, rows=[_invoice(i) for i in found.invoices], now=now
         )
+        _make_due(connection, tenant, company, now)
     return found
+
+
+def _make_due(connection: Connection, tenant: str, company: str, now: dt.datetime) -> None:
+    """What was on an invoice that finance has cancelled is to be billed anew: its next plan sees to that."""
+    objects = erp_documents.objects_of_cancelled(connection, tenant, company)
+    ids = {head_id(object_id, ServiceMonth.parse(month)) for object_id, month in objects}
+    heads = work_heads.heads(connection, tenant, ids)
+    routes = {
+        object_id: Route(head.legal_entity, ServiceMonth.parse(head.service_month), head.contract_id)
+        for object_id, head in heads.items()
+    }
+    work_heads.mark_changed(connection, tenant, routes, now)
 
 
 def _row(booked: BookedDocument) -> dict[str, object]:

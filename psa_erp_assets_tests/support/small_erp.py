@@ -15,6 +15,7 @@ from psa_erp_assets.domain.decision import Decision, Outcome
 from psa_erp_assets.domain.effects import BillingLine, Effect, EffectType, booking_date
 from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
 from psa_erp_assets.domain.posting import ON_DOCUMENT, Leg, Operation, Posting, State, new_posting
+from psa_erp_assets.domain.posting_gate import promotions
 
 TENANT = "demo"
 NOW = dt.datetime(2026, 12, 1, tzinfo=dt.UTC)
@@ -74,11 +75,17 @@ class SmallErp:
         """Carry out planned postings, each after what it depends on; answers with how many."""
         done = 0
         while most is None or done < most:
-            ready = [p for p in self.postings.values() if p.state is State.PLANNED and self._may_go(p)]
-            if not ready:
+            open_to_it = [p for p in self.postings.values() if p.state is State.PLANNED and self._is_open_to(p)]
+            moved = promotions(
+                open_to_it, self.postings, busy_targets=frozenset(), claimed_lines=self._claimed(), now=NOW
+            )
+            if not moved:
                 break
-            self._carry_out(ready[0])
-            done += 1
+            for transition in moved[: None if most is None else most - done]:
+                self.postings[transition.after.key] = transition.after
+                if transition.after.state is State.READY:
+                    self._carry_out(transition.after)
+                    done += 1
         return done
 
     def invoice(self, keys: Iterable[str]) -> None:
@@ -123,11 +130,17 @@ class SmallErp:
         assert known is None or known.payload_hash == posting.payload_hash, f"{item.key} met two payloads"
         self.postings[item.key] = posting
 
-    def _may_go(self, posting: Posting) -> bool:
+    def _is_open_to(self, posting: Posting) -> bool:
         effect = posting.effect or self.documents.get(posting.target_key or "")
-        if effect is not None and self._is_closed(effect):
-            return False
-        return posting.depends_on is None or self.postings[posting.depends_on].state is State.VERIFIED
+        return effect is None or not self._is_closed(effect)
+
+    def _claimed(self) -> set[tuple[str, str]]:
+        """The lines that an original bills, or is about to."""
+        return {
+            (p.object_id, p.effect_type.value)
+            for p in self.postings.values()
+            if p.leg is Leg.ORIGINAL and (p.state is State.VERIFIED or (p.state is State.PLANNED and not p.depends_on))
+        }
 
     def _is_closed(self, effect: Effect) -> bool:
         period = effect.erp_company, ServiceMonth.of(booking_date(effect))

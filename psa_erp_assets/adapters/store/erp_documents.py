@@ -11,7 +11,7 @@ from psa_erp_assets.adapters.store.schema import erp_document, erp_invoice, post
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.erp import ErpDocument
-from psa_erp_assets.domain.posting import State
+from psa_erp_assets.domain.posting import Leg, State
 from psa_erp_assets.domain.reconcile import CANCELLED
 
 
@@ -71,6 +71,21 @@ def on_document(connection: Connection, tenant: str, keys: Collection[str]) -> f
         )
     )
     return frozenset(rows.scalars())
+
+
+def objects_of_cancelled(connection: Connection, tenant: str, erp_company: str) -> Sequence[Row[Any, Any]]:
+    """The objects, with their service month, of live lines that are on a document which the ERP has cancelled."""
+    return connection.execute(
+        select(posting.c.object_id, posting.c.service_month)
+        .join(erp_document, erp_document.c.key == posting.c.key)
+        .where(
+            erp_document.c.tenant == tenant,
+            erp_document.c.erp_company == erp_company,
+            erp_document.c.document_state == CANCELLED,
+            posting.c.state == State.VERIFIED.value,
+            posting.c.leg == Leg.ORIGINAL.value,
+        )
+    ).all()
 
 
 def cancelled(connection: Connection, tenant: str, keys: Collection[str]) -> frozenset[str]:

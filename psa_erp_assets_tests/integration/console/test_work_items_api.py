@@ -17,12 +17,15 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from sqlalchemy import Engine, func, select
 
-from psa_erp_assets.adapters.store import schema
+from psa_erp_assets.adapters.store import schema, work_heads
 from psa_erp_assets.adapters.store.engine import make_engine
+from psa_erp_assets.adapters.store.work_heads import Head
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.decision import Route
 from psa_erp_assets.domain.terms import ContractKind
 from psa_erp_assets.services import planning
 from psa_erp_assets_tests.support.console import make_app, served
-from psa_erp_assets_tests.support.facts import CONTRACT, fx_rate, make_master
+from psa_erp_assets_tests.support.facts import CONTRACT, TENANT, fx_rate, make_master
 from psa_erp_assets_tests.support.openapi import ApiDocument
 from psa_erp_assets_tests.support.store import NOW, SCOPE, keep_master, psa_payload, receive
 
@@ -196,6 +199,7 @@ def test_a_clock_that_is_put_back_loses_nothing(company: Engine) -> None:
         api.post(TIME, 201)
         assert api.post(TIME | {"minutes": 60}, 200)["decision"]["minutes"] == 60
         assert api.post(TIME | {"minutes": 70}, 200)["revision"] == 3
+    assert counts(company) == (3, 3)
 
 
 def test_a_thousand_copies_at_once_are_one_revision(company: Engine) -> None:
@@ -252,6 +256,15 @@ def test_lists_are_narrowed_and_paged(api: Api, company: Engine) -> None:
         api.post(TIME | {"id": f"T-{number}"}, 201)
     api.post(MILESTONE, 201)
     api.post(TIME | {"id": "stray", "psa_project_id": None, "service_date": "2026-10-01"}, 201)
+    # A contract's month is due by itself too, and is no work.
+    month = Head(
+        object_id="contract_month:CTR-0001:2026-09",
+        revision=1,
+        state="approved",
+        route=Route("UK", ServiceMonth(2026, 9), "CTR-0001"),
+    )
+    with company.begin() as connection:
+        work_heads.put(connection, TENANT, [month], NOW)
     plan = planning.make_plan(company, SCOPE, ("UK", "2026-09"), now=NOW, created_by="test")
     planning.apply_plan(company, SCOPE, plan.id, now=NOW)
     whole = api.get(ITEMS)

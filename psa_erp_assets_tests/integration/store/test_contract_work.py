@@ -35,8 +35,11 @@ from psa_erp_assets.domain.terms import (
     MAIN,
     Component,
     ContractKind,
+    Estimate,
     Instalment,
     Overage,
+    Recognition,
+    RecognitionTerms,
     RetainerTerms,
     Terms,
 )
@@ -452,3 +455,25 @@ def test_an_amendment_reaches_the_months_from_its_date_on(clean_store: Engine) -
     assert dirty(clean_store) == {"2026-10"}
     october = FEE.replace("2026-09", "2026-10")
     assert acts(sync(clean_store, 3, "2026-10")) == {("cancel", october): 1, ("create", october): 1}
+
+
+def test_an_estimate_that_is_missing_for_a_while_takes_neither_revenue_nor_provision_back(clean_store: Engine) -> None:
+    """The expected loss alone would be taken back, and the month show a profit that nobody expects."""
+
+    def estimated(total_cost: str | None) -> Contract:
+        estimate = Estimate(total_cost=None if total_cost is None else Decimal(total_cost))
+        recognition = RecognitionTerms(method=Recognition.COST_TO_COST, estimate=estimate)
+        kind = ContractKind.FIXED_FEE_MILESTONE
+        component = Component(code=MAIN, kind=kind, fee=money("1000.00"), recognition=recognition)
+        return replace(CONTRACT, kind=kind, terms=Terms(components=(component,)))
+
+    earned, loss = (f"contract:CTR-0001:{what}:main:2026-09" for what in ("revenue", "loss"))
+    touch(clean_store, 0, estimated("2000.00"))
+    receive(clean_store, psa_payload("e1", 600))
+    assert acts(sync(clean_store, 1)) == {("create", earned): 1, ("create", loss): 1}
+    verify_all(clean_store)
+    touch(clean_store, 2, estimated(None))
+    assert acts(sync(clean_store, 3)) == {("hold", earned): 1, ("hold", loss): 1}
+    touch(clean_store, 4, estimated("900.00"))
+    changed = acts(sync(clean_store, 5))
+    assert changed == {("withdraw", earned): 1, ("create", earned): 1, ("withdraw", loss): 1}
