@@ -10,6 +10,7 @@ import pytest
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.faults import FAULTS
+from psa_erp_assets.domain.posting import State
 from psa_erp_assets.sandbox.actors import Actors, actors_at
 from psa_erp_assets.sandbox.company_model import DemoTimeEntry, RequestState
 from psa_erp_assets.sandbox.serve import SandboxServer, running_sandbox
@@ -83,6 +84,14 @@ def approved(company: Company, contract: str, number: int = 0) -> str:
     return approved_entries(company.sandbox.company, contract)[number].id
 
 
+def documents_of(company: Company, entry_id: str) -> int:
+    """How many documents an entry has in the ERP: its line and its cost, and a charge if the person was lent."""
+    postings = company.runtime.postings.of_objects([f"time_entry:clockify:{entry_id}"])
+    count = sum(posting.state is State.VERIFIED for posting in postings)
+    assert count in (2, 3)
+    return count
+
+
 def reprice(company: Company, people: Actors, cents: int) -> None:
     """Another rate for whoever recorded the German contract's first entry."""
     first = approved_entries(company.sandbox.company, DE)[0]
@@ -121,12 +130,14 @@ def test_drafts_end_as_if_nothing_had_ever_been_corrected(
     kind: Kind, company: Company, people: Actors, make_tryton: MakeTryton, open_company: Open
 ) -> None:
     """Edge cases 12 and 19: an edit, a delete and a new rate would leave traces on the customer's invoice."""
-    people.edit_entry(approved(company, US), minutes=50)
+    edited, deleted = approved(company, US), approved(company, UK)
+    of_edited, of_deleted = documents_of(company, edited), documents_of(company, deleted)
+    people.edit_entry(edited, minutes=50)
     done = company.sync()
-    assert (done["withdraw"], done["create"]) == (2, 2)
-    people.delete_entry(approved(company, UK))
+    assert (done["withdraw"], done["create"]) == (of_edited, of_edited)
+    people.delete_entry(deleted)
     done = company.sync()
-    assert (done["withdraw"], done["create"]) == (2, 0)
+    assert (done["withdraw"], done["create"]) == (of_deleted, 0)
     reprice(company, people, 18_800)
     done = company.sync()
     assert done["withdraw"] == done["create"] > 0

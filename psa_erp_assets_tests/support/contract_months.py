@@ -46,8 +46,8 @@ def entry(
 ) -> TimeEntry:
     """An approved entry by this name on a day of a month."""
     day = dt.date(month.year, month.month, on) if isinstance(on, int) else on
-    started = dt.datetime.combine(day, dt.time(9), dt.UTC)
-    return make_entry(minutes, id=f"{ENTRY}-{name}", service_date=day, started_at=started, **changes)
+    said = {"started_at": dt.datetime.combine(day, dt.time(9), dt.UTC)} | changes
+    return make_entry(minutes, id=f"{ENTRY}-{name}", service_date=day, **said)
 
 
 def milestone(name: str, amount: str, on: dt.date, **changes: Any) -> Milestone:
