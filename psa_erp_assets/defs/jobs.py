@@ -10,9 +10,7 @@ import dagster as dg
 from psa_erp_assets.defs import policies
 
 # What an approval waits for. Copies in the lake follow with the hour, so that they take no second of it.
-_CRITICAL_PATH = dg.AssetSelection.assets(
-    "posting_plan", "draft_invoice_lines", "cost_transactions", "intercompany_charges", "revenue_entries"
-)
+CRITICAL_PATH = ("posting_plan", "draft_invoice_lines", "cost_transactions", "intercompany_charges", "revenue_entries")
 
 # Of the runs that wait for a process, those that somebody waits for come first.
 _FIRST = {"dagster/priority": "10"}
@@ -44,7 +42,7 @@ extraction = dg.define_asset_job(
 
 near_real_time = dg.define_asset_job(
     "near_real_time",
-    selection=_CRITICAL_PATH.without_checks(),
+    selection=dg.AssetSelection.assets(*CRITICAL_PATH).without_checks(),
     description="Posts what has just been approved in one partition, limited by the tag psa_erp/contracts to the "
     "contracts that changed.",
     run_tags=_FIRST,

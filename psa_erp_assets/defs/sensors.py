@@ -102,7 +102,7 @@ def _post_now(
     metadata = presenting.settled(settled)
     return [
         dg.AssetMaterialization(asset, partition=request.partition_key, metadata=metadata)
-        for asset in ("posting_plan", "draft_invoice_lines", "cost_transactions")
+        for asset in jobs.CRITICAL_PATH
     ]
 
 
