@@ -159,7 +159,8 @@ def test_commands_go_on_where_the_demo_ended(environ: dict[str, str], summary: d
     exceptions = _psa_erp(environ, "exceptions", "--json")
     by_code = {group["code"]: group["items"] for group in json.loads(exceptions.stdout)["groups"]}
     assert by_code == summary["open_exceptions_by_code"]
-    entry = json.loads(exceptions.stdout)["items"][0]["object_id"]
+    items = [item["object_id"] for item in json.loads(exceptions.stdout)["items"]]
+    entry = next(object_id for object_id in items if object_id.startswith("time_entry:"))
     trace = _psa_erp(environ, "trace", entry)
     assert trace.returncode == 0
     assert "Timeline" in trace.stdout
