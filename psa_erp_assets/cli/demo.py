@@ -100,11 +100,16 @@ def _play(
         runs.run_all([Request(job="month_sync", partition=partition) for partition in partitions], advance)
     second = count_postings(runtime) - before
     with steps.step("checking all tables, building the reporting store"):
-        runs.run_all([Request(job="reporting"), Request(job="table_checks")])
+        failed_checks = runs.run_all([Request(job="reporting"), Request(job="table_checks")])
     # The last syncs have read the whole ERP back; what they found is what the summary counts.
     results = [reconcile(runtime, partition) for partition in partitions]
     summary = summarize(
-        runtime, partitions, results, seconds=time.monotonic() - began, postings_of_a_second_sync=second
+        runtime,
+        partitions,
+        results,
+        seconds=time.monotonic() - began,
+        postings_of_a_second_sync=second,
+        failed_checks=failed_checks,
     )
     return summary, results
 

@@ -59,6 +59,7 @@ class Summary:
     duplicates: int
     unexplained_differences: int
     postings_of_a_second_sync: int
+    failed_checks: Sequence[str]
     open_exceptions: Mapping[str, int]
     open_exceptions_by_code: Mapping[str, int]
     amounts: Amounts
@@ -76,6 +77,7 @@ def summarize(
     *,
     seconds: float,
     postings_of_a_second_sync: int,
+    failed_checks: Sequence[str],
 ) -> Summary:
     """Count what the partitions' last reading of the ERP found, and what reconciling it gave."""
     documents = _documents(runtime, partitions)
@@ -97,6 +99,7 @@ def summarize(
         duplicates=_duplicates(documents),
         unexplained_differences=sum(not row.explained for r in results for row in r.rows),
         postings_of_a_second_sync=postings_of_a_second_sync,
+        failed_checks=failed_checks,
         open_exceptions=dict(by_class),
         open_exceptions_by_code={g.code: g.items for g in groups},
         amounts=_amounts(documents),
@@ -180,7 +183,8 @@ def show(summary: Summary, results: Sequence[Reconciliation], settings: Settings
     stdout.print(
         f"[bold]{summary.postings:,}[/bold] postings, {summary.erp_documents_read_back:,} documents read back from the"
         f" ERP, [bold]{summary.duplicates}[/bold] duplicates, [bold]{summary.unexplained_differences}[/bold]"
-        f" unexplained differences; a second sync posted {summary.postings_of_a_second_sync}."
+        f" unexplained differences, failed checks: [bold]{', '.join(summary.failed_checks) or 'none'}[/bold];"
+        f" a second sync posted {summary.postings_of_a_second_sync}."
         f" {summary.seconds:.0f} seconds. Summary: {path}"
     )
     stdout.print(

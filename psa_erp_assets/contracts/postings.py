@@ -12,10 +12,13 @@ _IN_ERP = [State.CONFIRMED.value, State.VERIFIED.value, State.DRIFT.value]
 
 
 def _signed(frame: pd.DataFrame) -> "pd.Series[bool]":
-    """Amount and minutes are not of opposite signs, and a reversal takes back."""
+    """Amount and minutes are not of opposite signs, and reversals and withdrawals take time back.
+
+    What is no time has an amount of either sign: a refunded expense, revenue that is corrected.
+    """
     amounts, minutes = frame["amount"].map(_sign), frame["minutes"].map(_sign)
-    wanted = frame["leg"].map(lambda leg: -1 if leg == Leg.REVERSAL else 1)
-    return (minutes == wanted) & ((amounts == wanted) | (amounts == 0))
+    wanted = frame["leg"].map(lambda leg: 1 if leg == Leg.ORIGINAL else -1)
+    return (minutes == 0) | ((minutes == wanted) & ((amounts == wanted) | (amounts == 0)))
 
 
 def _sign(value: object) -> int:

@@ -59,13 +59,18 @@ _INVARIANTS = (
     _Invariant(
         name="ledger_equals_erp",
         asset="three_way_reconciliation",
-        description="In each partition and currency, the billing lines that the ledger knows to be in the ERP come to "
-        "what the ERP's own lines under our keys come to.",
+        description="In the books of each entity, by month and currency, the billing lines that the ledger knows to be "
+        "in the ERP come to what the ERP's own lines under our keys come to.",
         tables=("postings", "erp_billing_lines"),
         sql="""
-            WITH ledger AS (
-                SELECT legal_entity, service_month, currency, sum(amount) AS ledger_amount, sum(minutes) AS minutes
-                FROM postings
+            -- What takes back work that has moved to another entity or month is in the books that it has left.
+            WITH books AS (
+                SELECT key, min(legal_entity) AS entity, min(service_month) AS month
+                FROM erp_billing_lines WHERE key IS NOT NULL GROUP BY key
+            ), ledger AS (
+                SELECT coalesce(entity, legal_entity) AS legal_entity, coalesce(month, service_month) AS service_month,
+                       currency, sum(amount) AS ledger_amount, sum(minutes) AS minutes
+                FROM postings LEFT JOIN books USING (key)
                 WHERE effect_type = 'billing_line' AND operation = 'create'
                   AND state IN ('confirmed', 'verified', 'drift', 'reversed')
                 GROUP BY ALL

@@ -46,17 +46,19 @@ class Runs:
     def __init__(self, pool: ProcessPoolExecutor, variables: Mapping[str, str]) -> None:
         self._pool, self._variables = pool, dict(variables)
 
-    def run(self, request: Request) -> None:
-        """One run. Raises RunFailedError."""
-        self.run_all([request])
+    def run(self, request: Request) -> tuple[str, ...]:
+        """One run; the checks that failed in it, as of `run_all`. Raises RunFailedError."""
+        return self.run_all([request])
 
-    def run_all(self, requests: Sequence[Request], advance: Callable[[], None] = lambda: None) -> None:
+    def run_all(self, requests: Sequence[Request], advance: Callable[[], None] = lambda: None) -> tuple[str, ...]:
         """Runs side by side, those of one legal entity one after the other; `advance` is called after each.
 
-        Raises RunFailedError of the first that fails, when those that were begun have ended.
+        Answers with the names of the checks that failed, those that only warn left out. Raises RunFailedError of the
+        first run that fails, when those that were begun have ended.
         """
         lines = _lines(requests)
-        running: dict[Future[None], Iterator[Request]] = {}
+        failed: set[str] = set()
+        running: dict[Future[tuple[str, ...]], Iterator[Request]] = {}
         for line in lines:
             running[self._begin(next(line))] = line
         try:
@@ -64,7 +66,7 @@ class Runs:
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
                     line = running.pop(future)
-                    future.result()
+                    failed.update(future.result())
                     advance()
                     following = next(line, None)
                     if following is not None:
@@ -73,8 +75,9 @@ class Runs:
             for future in running:
                 future.cancel()
             wait(running)
+        return tuple(sorted(failed))
 
-    def _begin(self, request: Request) -> Future[None]:
+    def _begin(self, request: Request) -> Future[tuple[str, ...]]:
         return self._pool.submit(_execute, request, self._variables)
 
 
@@ -134,7 +137,7 @@ def _instance(variables: Mapping[str, str]) -> dg.DagsterInstance:
     return _Process.instance
 
 
-def _execute(request: Request, variables: Mapping[str, str]) -> None:
+def _execute(request: Request, variables: Mapping[str, str]) -> tuple[str, ...]:
     defs, instance = _load(), _instance(variables)
     partition = request.partition
     if partition is not None:
@@ -149,3 +152,5 @@ def _execute(request: Request, variables: Mapping[str, str]) -> None:
     if not result.success:
         failed = ", ".join(e.step_key or "?" for e in result.all_events if e.is_step_failure)
         raise RunFailedError(f"run {result.run_id} of {request.job} failed at {failed}; `make up` shows it")
+    evaluations = result.get_asset_check_evaluations()
+    return tuple(e.check_name for e in evaluations if not e.passed and e.severity is dg.AssetCheckSeverity.ERROR)

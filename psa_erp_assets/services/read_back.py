@@ -12,6 +12,7 @@ from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decision import Route
 from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.erp import ErpDocument
 from psa_erp_assets.domain.records import LegalEntity
 from psa_erp_assets.services.deciding import head_id
 from psa_erp_assets.services.runtime import Runtime
@@ -51,7 +52,7 @@ def erp_company(runtime: Runtime, legal_entity: str) -> str:
 def read_back(runtime: Runtime, partition: Partition) -> ReadBackResult:
     """Read a partition's documents and the company's invoices from the ERP and make the mirror equal to them.
 
-    Raises TrytonError where the ERP gave no usable answer; the mirror then stays as it was.
+    Raises TrytonError or LookUpFailedError where the ERP gave no usable answer; the mirror then stays as it was.
     """
     company, month = erp_company(runtime, partition[0]), ServiceMonth.parse(partition[1])
     reader = runtime.erp_reader
@@ -66,6 +67,7 @@ def read_back(runtime: Runtime, partition: Partition) -> ReadBackResult:
         invoices=reader.invoices(company),
     )
     tenant, now = runtime.settings.tenant, runtime.clock()
+    elsewhere = _elsewhere(runtime, partition, company)
     with runtime.engine.begin() as connection:
         for effect_type, documents in found.documents.items():
             erp_documents.replace_scope(
@@ -77,7 +79,8 @@ def read_back(runtime: Runtime, partition: Partition) -> ReadBackResult:
                 rows=[_row(booked) for booked in documents],
                 now=now,
             )
-        # An entry that moved to this month has left a line in another one, which is not read now.
+        # An entry that moved here has left lines in another month or company, which is not read now.
+        erp_documents.refresh(connection, tenant, elsewhere, now)
         erp_documents.forget_withdrawn(connection, tenant)
         erp_documents.replace_invoices(
             connection, tenant=tenant, erp_company=company, rows=[_invoice(i) for i in found.invoices], now=now
@@ -96,6 +99,18 @@ def _make_due(connection: Connection, tenant: str, company: str, now: dt.datetim
         for object_id, head in heads.items()
     }
     work_heads.mark_changed(connection, tenant, routes, now)
+
+
+def _elsewhere(runtime: Runtime, partition: Partition, company: str) -> list[ErpDocument]:
+    """The billing lines of the partition's work that are in other books, or in another month of the same."""
+    with runtime.engine.connect() as connection:
+        keys = erp_documents.elsewhere(connection, runtime.settings.tenant, partition, company)
+    return [
+        document
+        for other, wanted in keys.items()
+        for documents in runtime.erp.look_up(other, EffectType.BILLING_LINE, wanted).values()
+        for document in documents
+    ]
 
 
 def _row(booked: BookedDocument) -> dict[str, object]:

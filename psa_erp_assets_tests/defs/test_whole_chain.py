@@ -13,6 +13,10 @@ from psa_erp_assets.services.runtime import Runtime, open_runtime
 from psa_erp_assets_tests.defs.conftest import World
 
 KEY = "UK|2026-09"
+CONTRACT_MONTHS = ("DE|2026-11", "US|2026-11")
+"""Partitions without any work: nothing but months of contracts that go on."""
+
+ON_THE_WAY = ("posting_plan", "draft_invoice_lines", "cost_transactions", "intercompany_charges", "revenue_entries")
 
 
 def run(defs: dg.Definitions, instance: dg.DagsterInstance, job: str, **options: object) -> dg.ExecuteInProcessResult:
@@ -87,6 +91,6 @@ def test_a_partition_goes_from_the_psa_to_the_reporting_file(world: World, daemo
         ) as context:
             tick = approvals_sensor.evaluate_tick(context)
     posted = {(event.asset_key.to_user_string(), event.partition) for event in tick.asset_events}
-    assert posted == {(name, KEY) for name in ("posting_plan", "draft_invoice_lines", "cost_transactions")}
+    assert posted == {(name, key) for name in ON_THE_WAY for key in (KEY, *CONTRACT_MONTHS)}
     others = {str(request.partition_key) for request in tick.run_requests}
     assert others == {"DE|2026-09", "DE|2026-10", "UK|2026-10", "US|2026-09", "US|2026-10"}

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from psa_erp_assets.contracts import approved_time, read_back
+from psa_erp_assets.contracts import approved_time, postings, read_back
 from psa_erp_assets.contracts.boundaries import BOUNDARIES
 from psa_erp_assets.contracts.frames import Contract, failing_rows
 from psa_erp_assets.domain.faults import FAULTS
@@ -111,3 +111,46 @@ def test_one_key_on_two_lines_of_the_erp_is_found_and_lines_without_a_key_are_no
     twice = [line | {"erp_id": "2", "key": "k"}, line | {"erp_id": "3", "key": "k"}]
     failing = broken(read_back.ONE_LINE_A_KEY, line, line | {"erp_id": "4"}, *twice)
     assert list(failing["erp_id"]) == ["2", "3"]
+
+
+POSTING: dict[str, Any] = dict.fromkeys(postings.SENT_AS_PLANNED.table.schema.names) | {
+    "key": "k",
+    "legal_entity": "UK",
+    "service_month": "2026-09",
+    "effect_type": "billing_line",
+    "leg": "original",
+    "operation": "create",
+    "object_id": "time_entry:clockify:1",
+    "revision": 1,
+    "state": "verified",
+    "amount": Decimal(120),
+    "currency": "GBP",
+    "minutes": 60,
+    "erp_id": "7",
+    "service_date": dt.date(2026, 9, 14),
+    "created_at": dt.datetime(2026, 9, 15, tzinfo=dt.UTC),
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"leg": "reversal", "amount": Decimal(-120), "minutes": -60},
+        {"leg": "withdrawal", "operation": "withdraw", "amount": Decimal(-120), "minutes": -60},
+        {"amount": Decimal(0)},
+        {"minutes": 0},
+        {"minutes": 0, "amount": Decimal(-42)},
+        {"leg": "reversal", "minutes": 0, "amount": Decimal(42)},
+    ],
+    ids=["time", "its reversal", "its withdrawal", "at no rate", "a fee", "a refunded expense", "the reversal of one"],
+)
+def test_fees_expenses_and_revenue_may_be_of_either_sign(change: dict[str, Any]) -> None:
+    """Without minutes there is no sign to expect: the check would be red for every fee and for corrected revenue."""
+    assert broken(postings.SENT_AS_PLANNED, POSTING | change).empty
+
+
+@pytest.mark.parametrize("change", [{"amount": Decimal(-120)}, {"minutes": -60}, {"leg": "reversal"}])
+def test_time_that_is_taken_back_the_wrong_way_is_found(change: dict[str, Any]) -> None:
+    """A credit that bills a second time is the most expensive sign of all."""
+    assert len(broken(postings.SENT_AS_PLANNED, POSTING | change)) == 1

@@ -4,14 +4,15 @@ import datetime as dt
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, and_, delete, func, insert, not_, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from psa_erp_assets.adapters.store.schema import erp_document, erp_invoice, posting
+from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.erp import ErpDocument
-from psa_erp_assets.domain.posting import Leg, State
+from psa_erp_assets.domain.posting import Leg, Operation, State
 from psa_erp_assets.domain.reconcile import CANCELLED
 
 
@@ -132,6 +133,30 @@ def refresh(connection: Connection, tenant: str, documents: Sequence[ErpDocument
             for d in documents
         ],
     )
+
+
+def elsewhere(connection: Connection, tenant: str, partition: Partition, erp_company: str) -> dict[str, list[str]]:
+    """Keys by company of a partition's billing lines that are not among those of its own company and month.
+
+    Work that has moved to this partition is taken back where it came from.
+    """
+    table = posting.c
+    here = and_(table.erp_company == erp_company, func.to_char(table.service_date, "YYYY-MM") == partition[1])
+    rows = connection.execute(
+        select(table.erp_company, table.key).where(
+            table.tenant == tenant,
+            table.legal_entity == partition[0],
+            table.service_month == partition[1],
+            table.effect_type == EffectType.BILLING_LINE.value,
+            table.operation == Operation.CREATE.value,
+            table.erp_id.is_not(None),
+            not_(here),
+        )
+    )
+    keys: dict[str, list[str]] = {}
+    for row in rows:
+        keys.setdefault(row.erp_company, []).append(row.key)
+    return keys
 
 
 def of_keys(connection: Connection, tenant: str, keys: Collection[str]) -> Sequence[Row[Any]]:
