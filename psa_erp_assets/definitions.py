@@ -5,7 +5,7 @@ Loading them reads the settings and the SQL models, and needs no PostgreSQL, no 
 
 import dagster as dg
 
-from psa_erp_assets.defs import checks, jobs, policies, resources, schedules, sensors
+from psa_erp_assets.defs import audit, checks, jobs, policies, resources, schedules, sensors
 from psa_erp_assets.defs.assets import (
     approved_work,
     cost_transactions,
@@ -38,12 +38,13 @@ def build_defs(settings: Settings | None = None, open_runtime: resources.OpenRun
         *revenue.assets(),
         *reconciliation.assets(catalog),
         *reporting.assets(catalog),
+        audit.audit_log,
     ]
     return dg.Definitions(
         assets=dg.map_asset_specs(policies.of_group, assets),
-        asset_checks=checks.checks(catalog),
-        jobs=jobs.JOBS,
-        schedules=schedules.SCHEDULES,
+        asset_checks=[*checks.checks(catalog), audit.audit_log_holds],
+        jobs=[*jobs.JOBS, *audit.JOBS],
+        schedules=[*schedules.SCHEDULES, *audit.SCHEDULES],
         sensors=sensors.SENSORS,
         resources={resources.RUNTIME: resources.runtime_resource(opened)},
         executor=dg.multiprocess_executor.configured({"max_concurrent": _BACKFILL_STEPS}),

@@ -27,17 +27,27 @@ from pydantic import (
     model_validator,
 )
 
+from psa_erp_assets.domain.access import Role
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decision import Mode
 from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.exception_duties import Priority
+from psa_erp_assets.domain.faults import FAULTS, FaultClass, Owner
+from psa_erp_assets.domain.links import LinkType
 from psa_erp_assets.domain.money import Money, Rounding, exponent
+from psa_erp_assets.domain.notices import NoticeKind
+from psa_erp_assets.domain.ownership import OnChange
 from psa_erp_assets.domain.plan import ACTING, Action
-from psa_erp_assets.domain.records import RateCardLine
+from psa_erp_assets.domain.records import ApprovalState, RateCardLine
+from psa_erp_assets.domain.signatures import TOLERANCE_SECONDS, Scheme
 from psa_erp_assets.domain.tax import TaxBasis
 from psa_erp_assets.domain.terms import ContractKind
 
-CONFIG_FILES = ("company", "connections", "policies", "tax_profiles", "rate_cards")
-_MAY_BE_MISSING = {"rate_cards"}
+CONFIG_FILES = (
+    "company", "connections", "policies", "tax_profiles", "rate_cards", "access", "exceptions", "ownership",
+    "notifications",
+)  # fmt: skip
+_MAY_BE_MISSING = {"rate_cards", "exceptions", "access", "ownership", "notifications"}
 REPOSITORY = Path(__file__).resolve().parent.parent
 SQL_MODELS = REPOSITORY / "dbt_like_sql"
 
@@ -105,10 +115,14 @@ ActingAction = Annotated[Action, AfterValidator(_acting)]
 Amount = Annotated[Decimal, BeforeValidator(_quoted), Field(ge=0, max_digits=18, decimal_places=4)]
 CardName = Annotated[str, Field(pattern=r"^[^\s/]+$")]
 Currency = Annotated[str, AfterValidator(_currency)]
+# One address and nothing that could become a header of its own.
+MailAddress = Annotated[str, Field(pattern=r"^[^\s@<>,;:\"]+@[^\s@<>,;:\"]+$", max_length=254)]
+HeaderName = Annotated[str, Field(pattern=r"^[a-z0-9-]*$")]
 # Not more decimals than an hour's effective rate has, and no amount that is only an exponent's slip.
 HourlyRate = Annotated[Decimal, BeforeValidator(_quoted), Field(ge=0, max_digits=12, decimal_places=4)]
 Month = Annotated[str, AfterValidator(_month)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
 SecretName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]+$")]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 # No user and password in it: they would stand in every log.
@@ -212,10 +226,41 @@ class ErpConnection(_Frozen):
     tax_basis: TaxBasis = TaxBasis.DOCUMENT
 
 
+class WebhookSettings(_Frozen):
+    """How the deliveries to /webhooks/NAME of one source are verified, and where they name their event.
+
+    `scheme` is one of `domain/signatures.py`; `secrets` names a secret with all live ones, separated by
+    commas. `url` is the address that the vendor was given, for a scheme that signs it.
+    """
+
+    scheme: Scheme
+    secrets: SecretName
+    event_header: HeaderName | None = None
+    event_field: Name | None = None
+    header: HeaderName = ""
+    prefix: str = ""
+    digest: Literal["sha256", "sha1", "sha512"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    timestamp_header: HeaderName = ""
+    url: Url | None = None
+    tolerance_seconds: Annotated[int, Field(ge=1, le=3600)] = TOLERANCE_SECONDS
+
+    @model_validator(mode="after")
+    def _can_be_verified(self) -> "WebhookSettings":
+        if (self.event_header is None) == (self.event_field is None):
+            raise ValueError("say either event_header or event_field: where the source names the event")
+        if self.scheme in (Scheme.TOKEN, Scheme.BODY_HMAC) and not self.header:
+            raise ValueError(f"the scheme {self.scheme.value} needs the header that carries the token or the HMAC")
+        if self.scheme is Scheme.HUBSPOT_V3 and self.url is None:
+            raise ValueError("HubSpot signs the address that it sends to: write it as url")
+        return self
+
+
 class Connections(_Frozen):
     """All outside systems. `sandboxes`: they are the demo's own servers, to be started along with the rest.
 
-    `milestones` is None for a company without fixed fees by milestone.
+    `milestones` is None for a company without fixed fees by milestone. `webhooks` are further sources by the
+    name in their address; that of the PSA is clockify, with its `webhook_tokens`.
     """
 
     sandboxes: bool = False
@@ -224,6 +269,7 @@ class Connections(_Frozen):
     hr: HrConnection
     erp: ErpConnection
     milestones: MilestoneConnection | None = None
+    webhooks: Mapping[SourceName, WebhookSettings] = {}
 
 
 class CostRatePolicy(_Frozen):
@@ -293,6 +339,19 @@ class GoLiveSettings(_Frozen):
     tolerance_amount: Amount = Decimal("1.00")
 
 
+class AuditSettings(_Frozen):
+    """How often the audit log is sealed, and where its checkpoints go besides data/audit; see docs/audit.md."""
+
+    seal_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+    checkpoint_url: Url | None = None
+
+
+class RetentionSettings(_Frozen):
+    """After how many months personal data in payloads is erased by itself; None keeps it for good."""
+
+    payload_months: Annotated[int, Field(ge=1, le=1_200)] | None = None
+
+
 class Policies(_Frozen):
     """Rules that finance decides.
 
@@ -308,6 +367,126 @@ class Policies(_Frozen):
     rollout: tuple[RolloutStepSettings, ...] = ()
     go_live: GoLiveSettings = GoLiveSettings()
     intercompany_mark_up: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+    audit: AuditSettings = AuditSettings()
+    retention: RetentionSettings = RetentionSettings()
+
+
+class DutySettings(_Frozen):
+    """Who clears exceptions of a class or code, within how many hours, and where it is written how."""
+
+    owner: Owner | None = None
+    within_hours: Annotated[int, Field(ge=1, le=24 * 365)]
+    runbook: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+def _known_code(code: str) -> str:
+    if code not in FAULTS:
+        raise ValueError("no exception has this code; docs/operations.md has them all")
+    return code
+
+
+class ExceptionSettings(_Frozen):
+    """Duties by class, and of codes that differ from their class; what is left out is as shipped.
+
+    An exception that holds back `large_minutes` or more, or more than one of `large_amounts`, is one step more urgent.
+    """
+
+    classes: Mapping[FaultClass, DutySettings] = {}
+    codes: Mapping[Annotated[str, AfterValidator(_known_code)], DutySettings] = {}
+    large_minutes: Annotated[int, Field(ge=1)] = 2_400
+    large_amounts: tuple[AmountSettings, ...] = ()
+
+
+class CustomerFieldSettings(_Frozen):
+    """The system of record of a customer's field, and what becomes of what another one says."""
+
+    owner: Literal["crm", "erp"]
+    on_change: OnChange
+
+
+class EmployeeFieldSettings(_Frozen):
+    """The same of an employee's field."""
+
+    owner: Literal["hr", "psa"]
+    on_change: OnChange
+
+
+class ProjectFieldSettings(_Frozen):
+    """The same of a project's field."""
+
+    owner: Literal["psa", "erp"]
+    on_change: OnChange
+
+
+class ContractFieldSettings(_Frozen):
+    """The same of a contract's field."""
+
+    owner: Literal["crm", "psa"]
+    on_change: OnChange
+
+
+_CRM_IGNORES = CustomerFieldSettings(owner="crm", on_change=OnChange.IGNORE)
+_CRM_PROPOSES = CustomerFieldSettings(owner="crm", on_change=OnChange.PROPOSE)
+_HR_IGNORES = EmployeeFieldSettings(owner="hr", on_change=OnChange.IGNORE)
+_HR_PROPOSES = EmployeeFieldSettings(owner="hr", on_change=OnChange.PROPOSE)
+
+
+class CustomerOwnership(_Frozen):
+    """Whose each field of a customer is."""
+
+    name: CustomerFieldSettings = _CRM_IGNORES
+    country: CustomerFieldSettings = _CRM_PROPOSES
+
+
+class EmployeeOwnership(_Frozen):
+    """Whose each field of an employee is."""
+
+    name: EmployeeFieldSettings = _HR_IGNORES
+    email: EmployeeFieldSettings = _HR_PROPOSES
+
+
+class ProjectOwnership(_Frozen):
+    """Whose each field of a project is."""
+
+    name: ProjectFieldSettings = ProjectFieldSettings(owner="psa", on_change=OnChange.IGNORE)
+
+
+class ContractOwnership(_Frozen):
+    """Whose each field of a contract is."""
+
+    currency: ContractFieldSettings = ContractFieldSettings(owner="crm", on_change=OnChange.IGNORE)
+
+
+class FieldOwnership(_Frozen):
+    """The system of record of every field that several systems hold."""
+
+    customer: CustomerOwnership = CustomerOwnership()
+    employee: EmployeeOwnership = EmployeeOwnership()
+    project: ProjectOwnership = ProjectOwnership()
+    contract: ContractOwnership = ContractOwnership()
+
+
+Trigger = Literal["approved", "submitted"]
+
+
+class BillingTriggers(_Frozen):
+    """From which state on work of a kind is billed."""
+
+    time_entry: Trigger = "approved"
+    expense: Trigger = "approved"
+    milestone: Trigger = "approved"
+
+
+class OwnershipSettings(_Frozen):
+    """Who decides what about records that several systems hold, and what a PSA's approval states mean.
+
+    A PSA that is left out of `approval_states` has the states that its connector ships with.
+    """
+
+    fields: FieldOwnership = FieldOwnership()
+    stewards: Mapping[LinkType, tuple[Name, ...]] = {}
+    approval_states: Mapping[Literal["clockify", "kantata"], Mapping[Name, ApprovalState]] = {}
+    billing_triggers: BillingTriggers = BillingTriggers()
 
 
 class TaxProfileSettings(_Frozen):
@@ -350,6 +529,131 @@ class RateCardSettings(_Frozen):
     lines: tuple[RateCardLineSettings, ...]
 
 
+class GroupRoleSettings(_Frozen):
+    """Whoever is in a group of the provider has a role, in some legal entities or (left out) in all of them."""
+
+    group: Name
+    role: Role
+    legal_entities: Annotated[tuple[str, ...] | None, Field(min_length=1)] = None
+
+    @model_validator(mode="after")
+    def _an_admin_is_one_for_all(self) -> "GroupRoleSettings":
+        if self.role is Role.ADMIN and self.legal_entities is not None:
+            raise ValueError("an admin is one for all legal entities; leave legal_entities out")
+        return self
+
+
+class OpenIdSettings(_Frozen):
+    """The OpenID provider with which people sign in, as its administration shows it.
+
+    `login_claim` names the claim that becomes the account's name here; it must be one that people cannot change
+    themselves, such as a verified address of the company's. `groups_claim` is where the provider puts groups.
+    """
+
+    label: Name = "your company's account"
+    issuer: Url
+    client_id: Name
+    client_secret: SecretName
+    scopes: tuple[Name, ...] = ("openid", "profile", "email")
+    login_claim: Name = "email"
+    groups_claim: Name = "groups"
+    roles: tuple[GroupRoleSettings, ...] = ()
+
+
+class AccessSettings(_Frozen):
+    """Who may sign in, and for how long. Without `openid` there are accounts of this installation alone."""
+
+    idle_minutes: Annotated[int, Field(gt=0)] = 8 * 60
+    longest_hours: Annotated[int, Field(gt=0)] = 7 * 24
+    link_hours: Annotated[int, Field(gt=0)] = 24
+    passwords: bool = True
+    openid: OpenIdSettings | None = None
+
+    @model_validator(mode="after")
+    def _somebody_can_sign_in(self) -> "AccessSettings":
+        if not self.passwords and self.openid is None:
+            raise ValueError("without passwords and without openid nobody could sign in")
+        return self
+
+
+class MailSettings(_Frozen):
+    """The mail server that messages go through, and from whom they are.
+
+    `security` is how the connection is encrypted: tls from its first byte, or starttls. Without user and password the
+    server takes mail from this machine as it is. `ca_file` is the authority of a company's own server.
+    """
+
+    host: Name
+    port: Annotated[int, Field(gt=0, lt=65_536)] = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: Name | None = None
+    password: SecretName | None = None
+    sender: MailAddress
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _nothing_is_readable_on_the_way(self) -> "MailSettings":
+        if self.security == "none" and self.host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("security: none is for a server on this machine; write starttls or tls")
+        if (self.user is None) != (self.password is None):
+            raise ValueError("write both user and password, or neither")
+        return self
+
+
+class HookSettings(_Frozen):
+    """An address that messages are posted to, signed as Standard Webhooks with each of the live secrets.
+
+    `secrets` names a secret with all live ones, separated by commas, the newest first.
+    """
+
+    url: Url
+    secrets: SecretName
+
+    @model_validator(mode="after")
+    def _nobody_else_reads_it(self) -> "HookSettings":
+        if not re.match(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])[:/]", self.url):
+            raise ValueError("write an https:// address; http:// is for this machine alone")
+        return self
+
+
+class NotificationRouteSettings(_Frozen):
+    """Who is told of what; what is left out stands for everything.
+
+    Everything within `digest_minutes` of the message before is one message. `at_least` is the least priority.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
+    events: Annotated[tuple[NoticeKind, ...], Field(min_length=1)] = tuple(NoticeKind)
+    classes: tuple[FaultClass, ...] = ()
+    at_least: Priority = Priority.LOW
+    legal_entities: tuple[str, ...] = ()
+    digest_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 15
+    emails: tuple[MailAddress, ...] = ()
+    webhooks: tuple[HookSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> "NotificationRouteSettings":
+        if not self.emails and not self.webhooks:
+            raise ValueError("the route goes nowhere: write emails or webhooks")
+        return self
+
+
+class NotificationSettings(_Frozen):
+    """Who is told of trouble, and through which mail server. Without routes nobody is."""
+
+    mail: MailSettings | None = None
+    routes: tuple[NotificationRouteSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _routes_are_told_apart_and_can_be_served(self) -> "NotificationSettings":
+        names = [route.name for route in self.routes]
+        if len(set(names)) != len(names):
+            raise ValueError("two routes have one name")
+        if self.mail is None and any(route.emails for route in self.routes):
+            raise ValueError("a route has emails, and there is no mail server: write mail")
+        return self
+
+
 class Settings(_Frozen):
     """Everything that the sync is told. `home` is where generated files go, `environment` what secrets come from."""
 
@@ -361,8 +665,14 @@ class Settings(_Frozen):
     policies: Policies
     tax_profiles: tuple[TaxProfileSettings, ...]
     rate_cards: Mapping[str, RateCardSettings]
+    ownership: OwnershipSettings = OwnershipSettings()
+    access: AccessSettings
+    exceptions: ExceptionSettings
+    notifications: NotificationSettings = NotificationSettings()
     console_url: str
     dagster_url: str
+    traces_url: str | None = None
+    traces_ratio: float = 1.0
     secrets: Mapping[str, SecretStr] = Field(repr=False)
 
     @property
@@ -402,6 +712,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         "policies": Policies,
         "tax_profiles": TaxProfileList,
         "rate_cards": RateCards,
+        "ownership": OwnershipSettings,
+        "exceptions": ExceptionSettings,
+        "access": AccessSettings,
+        "notifications": NotificationSettings,
     }
     read: dict[str, Any] = {}
     problems: list[str] = []
@@ -444,6 +758,19 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             if rule.legal_entity is not None
         ]
         problems += _cross_check(config_dir / "policies.yaml", texts["policies"], read["company"], named)
+        openid = read["access"].openid
+        named = [
+            (("openid", "roles", number, "legal_entities", place), code)
+            for number, group in enumerate(openid.roles if openid is not None else ())
+            for place, code in enumerate(group.legal_entities or ())
+        ]
+        problems += _cross_check(config_dir / "access.yaml", texts["access"], read["company"], named)
+        named = [
+            (("routes", number, "legal_entities", place), code)
+            for number, route in enumerate(read["notifications"].routes)
+            for place, code in enumerate(route.legal_entities)
+        ]
+        problems += _cross_check(config_dir / "notifications.yaml", texts["notifications"], read["company"], named)
         problems += _check_rate_cards(config_dir, texts["rate_cards"], read["rate_cards"])
     if problems:
         raise ConfigError(problems)
@@ -456,10 +783,34 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         policies=read["policies"],
         tax_profiles=read["tax_profiles"],
         rate_cards=read["rate_cards"],
+        ownership=read["ownership"],
+        exceptions=read["exceptions"],
+        access=read["access"],
+        notifications=read["notifications"],
         console_url=env.get("PSA_ERP_CONSOLE_URL") or "http://127.0.0.1:8080",
         dagster_url=env.get("PSA_ERP_DAGSTER_URL") or "http://127.0.0.1:3000",
+        traces_url=_traces_url(env),
+        traces_ratio=_traces_ratio(env),
         secrets={name: SecretStr(value) for name, value in secrets.items()},
     )
+
+
+def _traces_url(env: Mapping[str, str]) -> str | None:
+    """Where spans are posted to, as OpenTelemetry's own variables say; None where they name no collector."""
+    exact, base = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return exact or (f"{base.rstrip('/')}/v1/traces" if base else None)
+
+
+def _traces_ratio(env: Mapping[str, str]) -> float:
+    """The share of traces that are exported, all unless OpenTelemetry's own variable says less."""
+    text = env.get("OTEL_TRACES_SAMPLER_ARG") or "1"
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
+        raise ConfigError(["OTEL_TRACES_SAMPLER_ARG: write the share of traces to export, from 0 to 1"])
+    return ratio
 
 
 class TaxProfileList(_Frozen):
@@ -535,13 +886,25 @@ def _check_rate_cards(config_dir: Path, text: str, cards: Mapping[str, RateCardS
             ids.add(line_id)
 
 
+_FIXES = {
+    "missing": "; add it, as in data/config of the project",
+    "extra_forbidden": "; take it out, or correct its name: nothing reads it",
+    "decimal_parsing": '; write a number in quotes, as "0.05"',
+    "int_parsing": "; write a whole number",
+    "bool_parsing": "; write true or false",
+    "date_from_datetime_parsing": "; write a day as 2026-09-01",
+}
+"""What to do, where pydantic's message says only what is wrong."""
+
+
 def _explain(path: Path, text: str, error: ValidationError, prefix: tuple[str, ...]) -> list[str]:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     lines = []
     for problem in error.errors():
         location = tuple(problem["loc"])[len(prefix) :]
         name = ".".join(str(part) for part in location) or "the file"
-        lines.append(f"{path}:{_line_of(root, location)}: {name}: {problem['msg']}")
+        fix = _FIXES.get(problem["type"], "")
+        lines.append(f"{path}:{_line_of(root, location)}: {name}: {problem['msg']}{fix}")
     return lines
 
 

@@ -1,11 +1,21 @@
--- The rate for each currency pair and date that billing lines need: direct, inverse, or across one common currency.
+-- The rate for each currency pair and date that amounts need: direct, inverse, or across one common currency.
 WITH needed AS (
-    SELECT DISTINCT
-        currency AS from_currency,
-        entity_currency AS to_currency,
-        service_date
-    FROM int_billing_by_project_line
-    WHERE currency <> entity_currency
+    SELECT
+        amounts.currency AS from_currency,
+        entities.currency AS to_currency,
+        amounts.service_date
+    FROM int_amount_dates AS amounts
+    INNER JOIN stg_legal_entities AS entities ON entities.legal_entity = amounts.legal_entity
+    WHERE amounts.currency <> entities.currency
+    UNION
+    SELECT
+        entities.currency AS from_currency,
+        company.group_currency AS to_currency,
+        amounts.service_date
+    FROM int_amount_dates AS amounts
+    INNER JOIN stg_legal_entities AS entities ON entities.legal_entity = amounts.legal_entity
+    CROSS JOIN stg_company AS company
+    WHERE entities.currency <> company.group_currency
 ),
 
 known AS (
@@ -27,7 +37,7 @@ across AS (
         needed.from_currency,
         needed.to_currency,
         needed.service_date,
-        CAST(CAST(first_leg.rate AS DOUBLE) * second_leg.rate AS DECIMAL(20, 10)) AS rate
+        CAST(first_leg.rate * second_leg.rate AS DECIMAL(20, 10)) AS rate
     FROM needed
     INNER JOIN known AS first_leg
         ON first_leg.service_date = needed.service_date AND first_leg.from_currency = needed.from_currency

@@ -11,6 +11,6 @@ SELECT
     to_currency AS from_currency,
     from_currency AS to_currency,
     valid_from,
-    CAST(1 / rate AS DECIMAL(20, 10)) AS rate,
+    inverse(rate) AS rate,
     1 AS preference
 FROM stg_fx_rates

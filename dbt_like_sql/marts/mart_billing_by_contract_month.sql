@@ -1,19 +1,19 @@
 WITH facts AS (
     SELECT
-        approved.legal_entity,
-        approved.contract_id,
-        approved.service_month,
-        coalesce(approved.bill_currency, contracts.currency) AS currency,
-        approved.minutes AS approved_minutes,
-        CASE WHEN approved.outcome = 'hold' THEN approved.minutes ELSE 0 END AS held_minutes,
+        work.legal_entity,
+        work.contract_id,
+        work.service_month,
+        coalesce(work.currency, contracts.currency) AS currency,
+        work.minutes AS approved_minutes,
+        CASE WHEN work.outcome = 'hold' THEN work.minutes ELSE 0 END AS held_minutes,
         0 AS erp_minutes,
         0 AS invoiced_minutes,
-        coalesce(approved.bill_amount, 0) AS approved_amount,
+        coalesce(work.bill_amount, 0) AS approved_amount,
         0 AS erp_amount,
         0 AS invoiced_amount
-    FROM stg_approved_time AS approved
-    LEFT JOIN stg_contracts AS contracts ON contracts.contract_id = approved.contract_id
-    WHERE approved.outcome IN ('post', 'hold')
+    FROM stg_decided_work AS work
+    LEFT JOIN stg_contracts AS contracts ON contracts.contract_id = work.contract_id
+    WHERE work.outcome IN ('post', 'hold') AND work.kind NOT IN ('revenue', 'loss')
     UNION ALL
     SELECT
         legal_entity,

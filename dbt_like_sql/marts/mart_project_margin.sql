@@ -51,9 +51,7 @@ SELECT
     CAST(totals.billed_amount AS DECIMAL(18, 4)) AS billed_amount,
     CAST(totals.cost_amount AS DECIMAL(18, 4)) AS cost_amount,
     CAST(totals.billed_amount - totals.cost_amount AS DECIMAL(18, 4)) AS margin_amount,
-    CAST(
-        (totals.billed_amount - totals.cost_amount) / nullif(totals.billed_amount, 0) AS DECIMAL(18, 6)
-    ) AS margin_fraction,
+    share(totals.billed_amount - totals.cost_amount, totals.billed_amount) AS margin_fraction,
     totals.lines_without_rate
 FROM totals
 LEFT JOIN stg_projects AS projects ON projects.project_id = totals.project_id

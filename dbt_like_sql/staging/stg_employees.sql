@@ -3,5 +3,6 @@ SELECT
     name AS employee_name,
     legal_entity,
     department,
-    time_zone
+    time_zone,
+    role AS grade
 FROM employees

@@ -14,13 +14,14 @@ import json
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 import tenacity
 
-from psa_erp_assets.adapters.pacing import TokenBucket
+from psa_erp_assets.adapters.pacing import Circuit, CircuitState, RetryBudget, TokenBucket
 
 USER_AGENT = "psa-erp-assets/0.1 (+source-connector)"
 
@@ -65,12 +66,32 @@ class SourceAnswerError(SourceError):
     """The source answered with what cannot be used: not JSON, cut off, of another shape, or a refusal (4xx)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressure:
+    """How one connection fares in this process.
+
+    `tokens_left` of `requests_per_second`, `retries_left` of its budget; counts are since it was made. `succeeded_at`
+    and `failed_at` are None before the first; `error` is the last failure's class, None once an answer came again.
+    """
+
+    circuit: CircuitState
+    requests_per_second: float
+    tokens_left: int
+    retries_left: int
+    requests: int
+    throttled: int
+    succeeded_at: dt.datetime | None
+    failed_at: dt.datetime | None
+    error: str | None
+
+
 class JsonApi:
     """One connection to one vendor's JSON API.
 
-    `rate` and `burst` pace it (requests a second, and at once); `attempts` bounds how often a read is tried;
-    `max_wait` bounds, in seconds, each wait that a Retry-After can ask for. Redirects are not followed: they would
-    carry the credentials to wherever the answer points.
+    `rate` and `burst` pace it (requests a second, and at once); `attempts` bounds how often a read is tried, and so
+    does a budget for all reads together; `max_wait` bounds, in seconds, each wait that a Retry-After can ask for. While
+    the circuit is open, nothing is asked and every request is a SourceUnreachableError at once. Redirects are not
+    followed: they would carry the credentials to wherever the answer points.
     """
 
     def __init__(
@@ -93,6 +114,11 @@ class JsonApi:
         self._auth, self._max_wait, self._attempts, self._now = auth, max_wait, attempts, now
         self._sleep = sleep
         self._bucket = TokenBucket(rate=rate, burst=burst, clock=clock, sleep=sleep)
+        self._budget, self._circuit = RetryBudget(), Circuit(clock=clock)
+        self._requests = self._throttled = 0
+        self._succeeded_at: dt.datetime | None = None
+        self._failed_at: dt.datetime | None = None
+        self._error: str | None = None
         self._http = httpx.Client(
             timeout=timeout,
             headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
@@ -111,6 +137,20 @@ class JsonApi:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def pressure(self) -> Pressure:
+        """How the connection fares."""
+        return Pressure(
+            circuit=self._circuit.state,
+            requests_per_second=self._bucket.rate,
+            tokens_left=self._bucket.left(),
+            retries_left=self._budget.left(),
+            requests=self._requests,
+            throttled=self._throttled,
+            succeeded_at=self._succeeded_at,
+            failed_at=self._failed_at,
+            error=self._error,
+        )
 
     def close(self) -> None:
         """Give the connections back."""
@@ -132,17 +172,39 @@ class JsonApi:
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The parsed answer to one POST, sent once. Raises a SourceError; after it the write may have been done."""
-        return self._once("POST", path, None, body, _never)
+        return self._noted("POST", path, lambda: self._once("POST", path, None, body, _never))
 
     def _read(self, path: str, params: Mapping[str, str] | None, *, absent: Absence) -> Any:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((SourceUnreachableError, SourceThrottledError)),
-            stop=tenacity.stop_after_attempt(self._attempts),
+            stop=lambda state: tenacity.stop_after_attempt(self._attempts)(state) or self._retries_are_spent(state),
             wait=self._wait,
             sleep=self._sleep,
             reraise=True,
         )
-        return retrying(self._once, "GET", path, params, None, absent)
+        return self._noted("GET", path, lambda: retrying(self._once, "GET", path, params, None, absent))
+
+    def _noted(self, method: str, path: str, ask: Callable[[], Any]) -> Any:
+        """What `ask` returns, which is one request with its retries, unless the circuit is open."""
+        if not self._circuit.admits():
+            raise SourceUnreachableError(method, path, "not asked: it gave no answers lately (circuit open)")
+        try:
+            answer = ask()
+        except SourceError as error:
+            self._failed_at, self._error = self._now(), type(error).__name__
+            # Any answer but a server's own failure shows that the system is there.
+            if isinstance(error, SourceUnreachableError):
+                self._circuit.failed()
+            else:
+                self._circuit.succeeded()
+            raise
+        except BaseException:
+            # Interrupted: nothing is known of the system, and the next request finds out.
+            self._circuit.failed()
+            raise
+        self._circuit.succeeded()
+        self._succeeded_at, self._error = self._now(), None
+        return answer
 
     def _once(
         self,
@@ -153,6 +215,8 @@ class JsonApi:
         absent: Absence,
     ) -> Any:
         self._bucket.acquire()
+        self._requests += 1
+        self._budget.earn()
         try:
             response = self._http.request(
                 method, self._base_url + path, params=params, json=body, headers=dict(self._auth())
@@ -166,6 +230,7 @@ class JsonApi:
 
     def _answer(self, method: str, path: str, response: httpx.Response, absent: Absence) -> Any:
         status = response.status_code
+        self._throttled += status == 429
         if status in (401, 403):
             raise SourceAuthError(method, path, f"refused with {status}", status=status)
         if status == 429:
@@ -182,6 +247,9 @@ class JsonApi:
         if not readable:
             raise SourceAnswerError(method, path, f"answered {status} with what is not JSON", status=status)
         return parsed
+
+    def _retries_are_spent(self, _: tenacity.RetryCallState) -> bool:
+        return not self._budget.spend()
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

@@ -28,7 +28,7 @@ import pyarrow as pa
 import tenacity
 
 from psa_erp_assets.adapters import postgres
-from psa_erp_assets.adapters.duck_sql import comment_statements, identifier
+from psa_erp_assets.adapters.duck_sql import FUNCTIONS, comment_statements, identifier
 from psa_erp_assets.adapters.postgres import ServerInfo
 from psa_erp_assets.contracts.lake_tables import LakeTable
 
@@ -124,6 +124,7 @@ class Lake:
         """
         if as_of is not None:
             with self._open(as_of) as past:
+                _define_functions(past)
                 yield past
             return
         with self._guard:
@@ -132,6 +133,7 @@ class Lake:
             cursor = self._instance.cursor()
         try:
             cursor.execute("USE lake")
+            _define_functions(cursor)
             yield cursor
         finally:
             cursor.close()
@@ -355,6 +357,12 @@ class Lake:
             connection.close()
             raise
         return connection
+
+
+def _define_functions(connection: duckdb.DuckDBPyConnection) -> None:
+    # Temporary ones, because the lake keeps none; a cursor does not have those of its connection.
+    for statement in FUNCTIONS:
+        connection.execute(statement)
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:

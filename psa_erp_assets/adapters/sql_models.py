@@ -22,7 +22,7 @@ from sqlglot import exp
 from sqlglot.lineage import lineage
 from sqlglot.optimizer.scope import traverse_scope
 
-from psa_erp_assets.adapters.duck_sql import identifier, literal
+from psa_erp_assets.adapters.duck_sql import FUNCTIONS, identifier, literal
 from psa_erp_assets.adapters.lake import Lake, Written, column_types
 from psa_erp_assets.contracts.lake_tables import LakeTable
 
@@ -60,16 +60,18 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class ModelTest:
-    """A SELECT of the rows that break a rule."""
+    """A SELECT of the rows that break a rule. `where` are the keys under which the model's YAML has the rule."""
 
     name: str
     sql: str
+    where: tuple[str | int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlModel:
     """One model. `inputs` are the tables and models that it reads, `grain` the columns that identify a row.
 
+    `tested_against` are the models that its tests read besides itself: they must be there before it is tested.
     `column_lineage` has, for each column, the (input, column) pairs that its values come from.
     """
 
@@ -82,6 +84,7 @@ class SqlModel:
     description: str
     grain: tuple[str, ...]
     tests: tuple[ModelTest, ...]
+    tested_against: tuple[str, ...]
     path: Path
 
     @property
@@ -186,13 +189,25 @@ class _Draft:
     query: exp.Query
     doc: _ModelDoc
     inputs: tuple[str, ...] = ()
+    tested_against: tuple[str, ...] = ()
     types: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def docs(self) -> str:
+        """The name of the file that describes it."""
+        return f"{self.layer}.yaml"
+
+    @property
+    def described_in(self) -> Path:
+        """The file that describes it."""
+        return self.path.with_name(self.docs)
 
 
 class _Loader:
     def __init__(self, root: Path, sources: Mapping[str, LakeTable]) -> None:
         self.root, self.sources = root, sources
         self.problems: list[str] = []
+        self.lines: dict[Path, yaml.Node | None] = {}
 
     def load(self) -> list[SqlModel]:
         drafts = {d.name: d for layer in Layer for d in self._read_folder(layer)}
@@ -200,10 +215,13 @@ class _Loader:
             return []
         for draft in drafts.values():
             draft.inputs = self._inputs(draft, drafts)
+            draft.tested_against = _tested_against(draft, drafts)
         ordered = self._ordered(drafts)
         if self.problems:
             return []
         with duckdb.connect() as connection:
+            for statement in FUNCTIONS:
+                connection.execute(statement)
             schema = {name: column_types(connection, table) for name, table in self.sources.items()}
             for name, columns in schema.items():
                 body = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
@@ -225,8 +243,9 @@ class _Loader:
         docs = self._read_docs(folder / f"{layer}.yaml") if paths else {}
         if docs is None:
             return []
+        described = folder / f"{layer}.yaml"
         for name in sorted(set(docs) - {path.stem for path in paths}):
-            self._problem(folder / f"{layer}.yaml", None, f"describes {name}, of which there is no file")
+            self._described_problem(described, ("models", name), f"describes {name}, of which there is no file")
         drafts = []
         for path in paths:
             sql = path.read_text(encoding="utf-8").rstrip()
@@ -241,7 +260,9 @@ class _Loader:
 
     def _read_docs(self, path: Path) -> dict[str, _ModelDoc] | None:
         try:
-            return _FolderDoc.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).models
+            text = path.read_text(encoding="utf-8")
+            self.lines[path] = yaml.compose(text, Loader=yaml.SafeLoader)
+            return _FolderDoc.model_validate(yaml.safe_load(text)).models
         except FileNotFoundError:
             self._problem(path, None, "is missing; every folder of models is described by one")
         except yaml.YAMLError as error:
@@ -249,7 +270,8 @@ class _Loader:
             self._problem(path, mark.line + 1 if mark else None, f"not valid YAML: {getattr(error, 'problem', error)}")
         except ValidationError as error:
             for problem in error.errors():
-                self._problem(path, None, f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}")
+                where = ".".join(map(str, problem["loc"]))
+                self._described_problem(path, problem["loc"], f"{where}: {problem['msg']}")
         return None
 
     def _parse(self, path: Path, sql: str) -> exp.Query | None:
@@ -284,7 +306,10 @@ class _Loader:
         return tuple(sorted(found))
 
     def _ordered(self, drafts: Mapping[str, _Draft]) -> list[_Draft]:
-        graph = {name: [i for i in draft.inputs if i in drafts] for name, draft in drafts.items()}
+        graph = {
+            name: [i for i in draft.inputs if i in drafts] + list(draft.tested_against)
+            for name, draft in drafts.items()
+        }
         try:
             return [drafts[name] for name in graphlib.TopologicalSorter(graph).static_order()]
         except graphlib.CycleError as error:
@@ -302,18 +327,27 @@ class _Loader:
             return False
         draft.types = {row[0]: row[1] for row in connection.execute(f'DESCRIBE "{draft.name}"').fetchall()}
         described = {name: column.type for name, column in draft.doc.columns.items()}
+        columns = ("models", draft.name, "columns")
         for name in [*draft.types, *(n for n in described if n not in draft.types)]:
             if name not in described:
-                self._problem(draft.path, None, f"column {name} is not described in {draft.layer}.yaml")
+                self._problem(
+                    draft.path, _line_of(draft.query, name), f"column {name} is not described in {draft.docs}"
+                )
             elif name not in draft.types:
-                self._problem(draft.path, None, f"{draft.layer}.yaml describes a column {name} that it does not have")
+                text = f"{draft.name} has no column {name}, which is described here"
+                self._described_problem(draft.described_in, (*columns, name), text)
             elif draft.types[name] != described[name]:
-                self._problem(draft.path, None, f"{name} is {draft.types[name]}, described as {described[name]}")
+                text = f"{name} of {draft.name} is {draft.types[name]}, described as {described[name]}"
+                self._described_problem(draft.described_in, (*columns, name, "type"), text)
             elif draft.types[name] in ("DOUBLE", "FLOAT"):
-                self._problem(draft.path, None, f"{name} is a float; cast it to a decimal")
+                self._problem(draft.path, _line_of(draft.query, name), f"{name} is a float; cast it to a decimal")
         for name in draft.doc.grain:
             if name not in draft.types:
-                self._problem(draft.path, None, f"its grain names {name}, which it does not have")
+                where, text = (
+                    ("models", draft.name, "grain"),
+                    f"the grain of {draft.name} names {name}, which it has not",
+                )
+                self._described_problem(draft.described_in, where, text)
         return True
 
     def _finish(self, connection: duckdb.DuckDBPyConnection, draft: _Draft, schema: Mapping[str, Any]) -> SqlModel:
@@ -322,7 +356,9 @@ class _Loader:
             try:
                 connection.execute(f"DESCRIBE {test.sql}")
             except duckdb.Error as error:
-                self._problem(draft.path, None, f"test {test.name}: {str(error).splitlines()[0]}")
+                where = ("models", draft.name, *test.where)
+                text = f"test {test.name} of {draft.name}: {str(error).splitlines()[0]}"
+                self._described_problem(draft.described_in, where, text)
         return SqlModel(
             name=draft.name,
             layer=draft.layer,
@@ -336,11 +372,36 @@ class _Loader:
             description=draft.doc.description.strip(),
             grain=draft.doc.grain,
             tests=tuple(tests),
+            tested_against=draft.tested_against,
             path=draft.path,
         )
 
+    def _described_problem(self, path: Path, where: Sequence[str | int], text: str) -> None:
+        """A problem of what YAML says: at the line of the innermost of these keys that is there."""
+        node, line = self.lines.get(path), 1
+        for key in where:
+            if isinstance(node, yaml.MappingNode):
+                found = next(((k, v) for k, v in node.value if k.value == key), None)
+            elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+                found = (node.value[key], node.value[key])
+            else:
+                found = None
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        self._problem(path, line, text)
+
     def _problem(self, path: Path, line: int | None, text: str) -> None:
         self.problems.append(f"{path}{f':{line}' if line else ''}: {text}")
+
+
+def _line_of(query: exp.Query, column: str) -> int | None:
+    """The line on which a column of the result is named, where the parser knows it."""
+    for selected in query.selects:
+        if selected.alias_or_name == column:
+            lines = [node.meta["line"] for node in selected.walk() if "line" in node.meta]
+            return max(lines, default=None)
+    return None
 
 
 def _lineage(draft: _Draft, schema: Mapping[str, Any]) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -363,28 +424,38 @@ def _lineage(draft: _Draft, schema: Mapping[str, Any]) -> dict[str, tuple[tuple[
 def _tests(draft: _Draft) -> Iterable[ModelTest]:
     model = identifier(draft.name)
     grain = ", ".join(identifier(column) for column in draft.doc.grain)
-    yield ModelTest("unique_grain", _duplicates(model, grain))
+    yield ModelTest("unique_grain", _duplicates(model, grain), ("grain",))
     for column, doc in draft.doc.columns.items():
-        name = identifier(column)
+        name, where = identifier(column), ("columns", column)
         if doc.unique:
-            yield ModelTest(f"unique_{column}", _duplicates(model, name))
+            yield ModelTest(f"unique_{column}", _duplicates(model, name), where)
         if doc.not_null:
-            yield ModelTest(f"not_null_{column}", f"SELECT * FROM {model} WHERE {name} IS NULL")
+            yield ModelTest(f"not_null_{column}", f"SELECT * FROM {model} WHERE {name} IS NULL", where)
         if doc.accepted_values:
             values = ", ".join(literal(v) for v in doc.accepted_values)
-            yield ModelTest(
-                f"accepted_values_{column}",
-                f"SELECT * FROM {model} WHERE {name} NOT IN ({values})",
-            )
+            yield ModelTest(f"accepted_values_{column}", f"SELECT * FROM {model} WHERE {name} NOT IN ({values})", where)
         if doc.relationship:
             other, key = identifier(doc.relationship.to), identifier(doc.relationship.column)
             yield ModelTest(
                 f"relationship_{column}",
                 f"SELECT * FROM {model} WHERE {name} IS NOT NULL"
                 f" AND {name} NOT IN (SELECT {key} FROM {other} WHERE {key} IS NOT NULL)",
+                (*where, "relationship"),
             )
-    for assertion in draft.doc.assertions:
-        yield ModelTest(assertion.name, assertion.sql.strip())
+    for number, assertion in enumerate(draft.doc.assertions):
+        yield ModelTest(assertion.name, assertion.sql.strip(), ("assertions", number))
+
+
+def _tested_against(draft: _Draft, drafts: Mapping[str, _Draft]) -> tuple[str, ...]:
+    """The models that its tests read besides itself."""
+    found: set[str] = set()
+    for test in _tests(draft):
+        try:
+            found |= {table.name for table in sqlglot.parse_one(test.sql, dialect=_DIALECT).find_all(exp.Table)}
+        except sqlglot.errors.ParseError:
+            # DuckDB says what is wrong with it when the model is bound.
+            continue
+    return tuple(sorted(found & drafts.keys() - {draft.name} - set(draft.inputs)))
 
 
 def _duplicates(model: str, columns: str) -> str:

@@ -12,33 +12,31 @@ from typing import Annotated
 
 import typer
 
-from psa_erp_assets.cli import choices, plans, render
+from psa_erp_assets.adapters import logs
+from psa_erp_assets.benchmarks.result import Part
+from psa_erp_assets.cli import access, audit, choices, config, exceptions, lineage, mappings, notify, plans, render
 from psa_erp_assets.cli.options import Entity, Json, Month, Planner, chosen_partitions, planner
 from psa_erp_assets.cli.output import (
     emit,
     explained,
     fail,
-    hours,
-    print_json,
     print_table,
     progress,
     quiet_libraries,
     stderr,
     stdout,
 )
-from psa_erp_assets.domain.faults import FAULTS
 from psa_erp_assets.sandbox.tryton.build import Kind
-from psa_erp_assets.services import exception_items, sync
 from psa_erp_assets.services import status as statuses
-from psa_erp_assets.services import trace as traces
+from psa_erp_assets.services import sync
 from psa_erp_assets.services.plain import to_plain
 from psa_erp_assets.services.planning import apply_plan, partition_of
 from psa_erp_assets.services.posting_policy import EngineReport
 from psa_erp_assets.services.read_back import read_back
 from psa_erp_assets.services.reconciliation import Reconciliation, reconcile
 from psa_erp_assets.services.refresh import refresh_all
-from psa_erp_assets.services.runtime import open_prepared
-from psa_erp_assets.settings import CONFIG_FILES, OperatorError, load_settings
+from psa_erp_assets.services.runtime import open_prepared, open_runtime
+from psa_erp_assets.settings import OperatorError, load_settings
 
 
 class LeftOverError(OperatorError):
@@ -52,15 +50,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-config = typer.Typer(help="The company's settings in data/config.", no_args_is_help=True)
 app.add_typer(plans.app, name="plan")
+app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(choices.periods, name="periods")
-app.add_typer(config, name="config")
+app.add_typer(config.app, name="config")
+app.add_typer(mappings.app, name="mappings")
+app.add_typer(access.users, name="users")
+app.add_typer(access.tokens, name="tokens")
+app.add_typer(audit.app, name="audit")
+app.add_typer(notify.app, name="notify")
 
 
 def main() -> None:
     """Entry point of the `psa-erp` script."""
     quiet_libraries()
+    logs.configure()
     app()
 
 
@@ -188,41 +192,25 @@ def reconcile_(
 
 @app.command()
 def trace(
-    entry_id: Annotated[str, typer.Argument(help="A time entry's id, the PSA's or time_entry:clockify:…")],
+    any_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="Of work (the source's own or time_entry:clockify:…), a posting, an ERP line or invoice, a contract;"
+            " or plan:12, payload:7, delivery:3.",
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
-    """The whole way of a time entry, from payload to ERP document, with times and decisions."""
+    """The whole story of what an ID is the id of: of work from payload to payment, of an invoice back to its work.
+
+    Where it is the id of several things, they are listed.
+    """
     with explained():
         settings = load_settings()
         with open_prepared(settings) as runtime, runtime.engine.connect() as connection:
-            found = traces.trace(connection, settings.tenant, entry_id)
-        emit(as_json, found.to_dict, lambda: render.trace(found))
-
-
-@app.command()
-def exceptions(
-    code: Annotated[str | None, typer.Option(help="List the items of this code.")] = None, as_json: Json = False
-) -> None:
-    """Open exceptions by class, each with its owner and next step."""
-    with explained():
-        if code is not None and code not in FAULTS:
-            fail(f"there is no code {code!r}", f"Codes are {', '.join(sorted(FAULTS))}.")
-        settings = load_settings()
-        with open_prepared(settings) as runtime, runtime.engine.connect() as connection:
-            groups = exception_items.group_exceptions(connection, settings.tenant)
-            items = exception_items.list_exceptions(connection, settings.tenant, code=code) if code or as_json else ()
-        if as_json:
-            print_json({"groups": [to_plain(g) for g in groups], "items": [to_plain(i) for i in items]})
-            return
-        print_table(
-            "Open exceptions",
-            ("class", "code", "items", "hours", "owner", "next step"),
-            [(g.fault_class, g.code, g.items, hours(g.minutes), g.owner, g.next_step) for g in groups],
-            empty="none",
-        )
-        if code:
-            rows = [(i.object_id, i.legal_entity, i.service_month, i.detail, i.first_seen_at) for i in items]
-            print_table(code, ("object", "entity", "month", "detail", "since"), rows, empty="none")
+            body, draw = lineage.shown(connection, settings.tenant, any_id)
+        emit(as_json, body, draw)
 
 
 @app.command()
@@ -250,6 +238,7 @@ def demo(
 @app.command()
 def up() -> None:
     """Start everything for work and keep it running until Ctrl-C: Dagster, the console, and the demo's servers."""
+    from psa_erp_assets.cli.serving import say_first_link
     from psa_erp_assets.cli.up import running_stack, watch
 
     stop = threading.Event()
@@ -259,50 +248,42 @@ def up() -> None:
         stdout.print(
             f"Dagster  {settings.dagster_url}\nconsole  {settings.console_url}\nStop with Ctrl-C.", highlight=False
         )
+        with open_runtime(settings) as runtime:
+            say_first_link(runtime)
         watch(processes, stop)
 
 
 @app.command()
-def bench() -> None:
+def bench(
+    only: Annotated[Part | None, typer.Option(help="Measure one part alone.")] = None,
+    entries: Annotated[int, typer.Option(min=1000, help="How many facts are planned.")] = 1_000_000,
+) -> None:
     """Measure what matters on this machine, in a home of its own, and write bench/results.json."""
     from psa_erp_assets.cli import bench as benchmarks
 
     with explained():
-        benchmarks.run(os.environ)
+        benchmarks.run(os.environ, only=only, entries=entries)
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen at; others than loopback ask for accounts.")
+    ] = ("127.0.0.1"),
+) -> None:
     """Start the console alone: webhooks in, pages and API out. Behind it the stores, nothing else."""
-    from psa_erp_assets.cli.serving import console_app, port_of
+    from psa_erp_assets.cli.serving import check_host, console_app, port_of, say_first_link
     from psa_erp_assets.console.app import serve as serve_console
 
     with explained():
         settings = load_settings()
         with open_prepared(settings) as runtime:
+            check_host(runtime, host)
             stderr.print(f"console on {settings.console_url}", highlight=False)
-            serve_console(console_app(runtime), port=port_of(settings.console_url))
+            say_first_link(runtime)
+            serve_console(console_app(runtime), host=host, port=port_of(settings.console_url))
 
 
-@config.command()
-def check(as_json: Json = False) -> None:
-    """Check the settings and say where each secret comes from, without showing it."""
-    with explained():
-        settings = load_settings()
-        connections = settings.connections
-        names = [connections.psa.api_key, connections.psa.webhook_tokens, connections.crm.token]
-        names += [connections.hr.api_key, connections.erp.password]
-        secrets = {name: name in settings.secrets for name in names}
-        body = {"config": str(settings.config_dir), "files": list(CONFIG_FILES), "secrets_set": secrets}
-
-        def tables() -> None:
-            stdout.print(f"The settings in {settings.config_dir} are valid.")
-            print_table(
-                "Secrets", ("name", "set"), [(n, "yes" if s else "no") for n, s in secrets.items()], empty="none"
-            )
-
-        emit(as_json, lambda: body, tables)
-
-
+app.command()(exceptions.replay)
 app.command()(choices.rollout)
 app.command()(choices.credit)

@@ -5,9 +5,12 @@ import json
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from psa_erp_assets.benchmarks.planning import ENTRIES, measure_planning
+from psa_erp_assets.benchmarks.receiving import measure_receiving
+from psa_erp_assets.benchmarks.result import Part, Result
 from psa_erp_assets.cli.output import print_table, progress
 from psa_erp_assets.cli.processes import Watched
 from psa_erp_assets.cli.up import running_stack
@@ -16,7 +19,7 @@ from psa_erp_assets.sandbox.actors import Actors
 from psa_erp_assets.sandbox.company_model import DemoCompany
 from psa_erp_assets.sandbox.world import people_of, reset
 from psa_erp_assets.services import status as statuses
-from psa_erp_assets.services.runtime import Runtime, open_runtime
+from psa_erp_assets.services.runtime import Runtime, open_runtime, running_server
 from psa_erp_assets.settings import load_settings
 
 APPROVALS = 50
@@ -24,30 +27,33 @@ _BACKLOG_SECONDS, _ONE_SECONDS = 900.0, 60.0
 _WEEKS = (dt.date(2026, 11, 2), dt.date(2026, 11, 9))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """One measurement. `floor` is what the machine or a peer needs for the same in the same run, where there is one."""
+def run(environ: Mapping[str, str], *, only: Part | None = None, entries: int = ENTRIES) -> list[Result]:
+    """The measurements, all or one part of them, in a home of their own; `entries` are the facts that are planned.
 
-    name: str
-    value: float
-    unit: str
-    limit: float | None
-    floor: float | None = None
-    floor_is: str | None = None
-
-
-def run(environ: Mapping[str, str]) -> list[Result]:
-    """All measurements, in a home of their own. Raises what their parts raise."""
+    Raises what their parts raise.
+    """
     base = load_settings(environ)
-    variables = {**environ, "PSA_ERP_HOME": str(base.home / "bench" / "home")}
-    reset(load_settings(variables))
-    results = approval_to_draft(variables)
-    path = base.home / "bench" / "results.json"
+    folder = base.home / "bench"
+    variables = {**environ, "PSA_ERP_HOME": str(folder / "home")}
+    settings = load_settings(variables)
+    results: list[Result] = []
+    if only in (None, Part.APPROVAL):
+        reset(settings)
+        results += approval_to_draft(variables)
+    if only in (None, Part.PLANNING):
+        with running_server(settings) as server:
+            results += measure_planning(server, entries, folder / "floor")
+    if only in (None, Part.RECEIVING):
+        results += measure_receiving(folder / "receiving")
+    path = folder / "results.json"
     _write(path, results)
     print_table(
         f"Measured; written to {path}",
         ("name", "value", "unit", "limit", "floor", "which is"),
-        [(r.name, f"{r.value:.3f}", r.unit, r.limit, r.floor, r.floor_is) for r in results],
+        [
+            (r.name, f"{r.value:.3f}", r.unit, r.limit, None if r.floor is None else f"{r.floor:.3f}", r.floor_is)
+            for r in results
+        ],
         empty="nothing",
     )
     return results

@@ -6,13 +6,14 @@ through the vendors' own APIs. The figures of the summary are read from the ERP 
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from rich.progress import Progress
 
+from psa_erp_assets.adapters.store.plans import StoredPlan
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.cli.demo_story import Story
 from psa_erp_assets.cli.demo_summary import Summary, count_postings, show, summarize
@@ -30,7 +31,7 @@ from psa_erp_assets.services.reconciliation import Reconciliation, reconcile
 from psa_erp_assets.services.runtime import DAGSTER_DATABASE, Runtime, open_runtime
 from psa_erp_assets.settings import OperatorError, load_settings
 
-_STEPS = 13
+_STEPS = 14
 # A month leaves its totals to the next one, and that to the one after it.
 _ROUNDS = 6
 
@@ -86,8 +87,11 @@ def _play(
         runs.run(Request(job="extraction"))
         # What finance has cancelled is seen when the month is read back, and billed again by the next run.
         [cancelled] = [p for p in in_first if p[0] == story.cancels]
-        _settle(runtime, runs, Request(job="month_sync", partition=cancelled))
+        _settle(runtime, runs, Request(job="month_sync", partition=cancelled), waiting=story.waiting)
         runs.run(Request(job="near_real_time", partition=cancelled))
+    with steps.step("a credit above the limit waits for the head of finance"):
+        approved = story.approve_plans()
+        _settle(runtime, runs)
     with steps.step(f"{story.closes} closes {first}; late approvals"):
         story.close_month(first)
     with steps.step("what is late waits for the controller's choice"):
@@ -109,15 +113,19 @@ def _play(
         results,
         seconds=time.monotonic() - began,
         postings_of_a_second_sync=second,
+        approved=approved,
         failed_checks=failed_checks,
     )
     return summary, results
 
 
-def _settle(runtime: Runtime, runs: Runs, *others: Request) -> None:
-    """Runs of what is touched, after `others`, until nothing is. Raises UnsettledError."""
+def _settle(
+    runtime: Runtime, runs: Runs, *others: Request, waiting: Callable[[], Sequence[StoredPlan]] = tuple
+) -> None:
+    """Runs of what is touched, after `others`, until nothing is but what waits for approval. Raises UnsettledError."""
     for _ in range(_ROUNDS):
-        touched = {p: c for p, c in sync.touched_partitions(runtime).items() if p not in _partitions(others)}
+        left = _partitions(others) | {plan.partition for plan in waiting()}
+        touched = {p: c for p, c in sync.touched_partitions(runtime).items() if p not in left}
         requests = [Request(job="near_real_time", partition=p, contracts=contracts) for p, contracts in touched.items()]
         if not requests and not others:
             return

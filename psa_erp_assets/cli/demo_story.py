@@ -8,8 +8,11 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from psa_erp_assets.adapters.connectors.tryton.read_back import BookedDocument
+from psa_erp_assets.adapters.store import plan_lists, plans
+from psa_erp_assets.adapters.store.plans import StoredPlan
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.closed_periods import Choice
@@ -18,7 +21,7 @@ from psa_erp_assets.sandbox.company_model import RequestState
 from psa_erp_assets.sandbox.company_plot import Plot
 from psa_erp_assets.sandbox.company_terms import RATE_CARD_CONTRACT
 from psa_erp_assets.sandbox.world import World
-from psa_erp_assets.services import period_choices
+from psa_erp_assets.services import period_choices, plan_review, sync
 from psa_erp_assets.services import status as statuses
 from psa_erp_assets.services.credits import request_credit
 from psa_erp_assets.services.read_back import erp_company
@@ -29,6 +32,22 @@ LINES_INVOICED = 10
 _HINTS_SECONDS = 60.0
 _CREDITED_MINUTES = 210
 _FORGOTTEN_MINUTES = 45
+_HEAD_OF_FINANCE = "Head of finance"
+_APPROVAL_NOTE = (
+    "The customer has not accepted the first plant; the project manager confirms the credit of its milestone"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """A plan that waited for somebody: why, who has approved it, and what they said."""
+
+    plan: int
+    legal_entity: str
+    service_month: str
+    why: str
+    by: str
+    note: str
 
 
 class Story:
@@ -107,6 +126,43 @@ class Story:
             now=self.runtime.clock(),
         )
         self._wait_for_webhooks([*changed, plot.moved.id, plot.split.id, *plot.unapproved.entry_ids])
+
+    def waiting(self) -> list[StoredPlan]:
+        """The plans that nobody applies before somebody approves them."""
+        tenant = self.runtime.settings.tenant
+        with self.runtime.engine.connect() as connection:
+            ids = {
+                plan_id
+                for partition in sync.all_partitions(self.runtime)
+                for plan_id in plan_lists.under_review(connection, tenant, partition)
+            }
+            found = [plans.load(connection, tenant, plan_id) for plan_id in sorted(ids)]
+        return [plan for plan in found if plan is not None and plan.status == "proposed"]
+
+    def approve_plans(self) -> list[Approved]:
+        """The head of finance looks at each plan that waits, asks why, and approves it."""
+        waiting = self.waiting()
+        for plan in waiting:
+            plan_review.review(
+                self.runtime.engine,
+                self.runtime.scope,
+                plan.id,
+                approve=True,
+                reviewed_by=_HEAD_OF_FINANCE,
+                note=_APPROVAL_NOTE,
+                now=self.runtime.clock(),
+            )
+        return [
+            Approved(
+                plan=plan.id,
+                legal_entity=plan.partition[0],
+                service_month=plan.partition[1],
+                why="; ".join(plan.approval_reasons),
+                by=_HEAD_OF_FINANCE,
+                note=_APPROVAL_NOTE,
+            )
+            for plan in waiting
+        ]
 
     def close_month(self, month: ServiceMonth) -> None:
         """One legal entity's finance posts the month's entries and closes it; meanwhile late time is approved.

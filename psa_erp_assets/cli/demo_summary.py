@@ -14,6 +14,7 @@ from sqlalchemy import Row
 
 from psa_erp_assets.adapters.store import erp_documents, master_records, work_heads
 from psa_erp_assets.adapters.store.work_heads import Partition
+from psa_erp_assets.cli.demo_story import Approved
 from psa_erp_assets.cli.output import hours, print_table, stdout
 from psa_erp_assets.domain.effects import (
     BilledTo,
@@ -44,8 +45,9 @@ Documents = Mapping[Partition, Sequence[Row[Any]]]
 class Summary:
     """What the demo ends with. Minutes, counts, and amounts as text by entity and currency.
 
-    `contract_balances` are by contract: what revenue entries earned less what billing lines billed, of those whose
-    lines credit the contract's balance. `revenue` is by entity: what was earned by billing, and by revenue entries.
+    `approved_plans` waited for somebody, who approved them. `contract_balances` are by contract: what revenue entries
+    earned less what billing lines billed, of those whose lines credit the contract's balance. `revenue` is by entity:
+    what was earned by billing, and by revenue entries.
     """
 
     seconds: float
@@ -59,6 +61,7 @@ class Summary:
     duplicates: int
     unexplained_differences: int
     postings_of_a_second_sync: int
+    approved_plans: Sequence[Approved]
     failed_checks: Sequence[str]
     open_exceptions: Mapping[str, int]
     open_exceptions_by_code: Mapping[str, int]
@@ -77,6 +80,7 @@ def summarize(
     *,
     seconds: float,
     postings_of_a_second_sync: int,
+    approved: Sequence[Approved],
     failed_checks: Sequence[str],
 ) -> Summary:
     """Count what the partitions' last reading of the ERP found, and what reconciling it gave."""
@@ -99,6 +103,7 @@ def summarize(
         duplicates=_duplicates(documents),
         unexplained_differences=sum(not row.explained for r in results for row in r.rows),
         postings_of_a_second_sync=postings_of_a_second_sync,
+        approved_plans=approved,
         failed_checks=failed_checks,
         open_exceptions=dict(by_class),
         open_exceptions_by_code={g.code: g.items for g in groups},
@@ -170,6 +175,12 @@ def show(summary: Summary, results: Sequence[Reconciliation], settings: Settings
     columns = {"entity": "legal_entity", "currency": "currency", "documents": "documents", "amount": "amount"}
     _table("Expenses billed", summary.expenses_billed, columns)
     _table("Charged to other entities of the group", summary.intercompany_charges, columns)
+    print_table(
+        "Plans above a limit, approved by",
+        ("plan", "entity", "month", "why", "by", "note"),
+        [(p.plan, p.legal_entity, p.service_month, p.why, p.by, p.note) for p in summary.approved_plans],
+        empty="none",
+    )
     differences = Counter(row.difference.value for result in results for row in result.rows)
     print_table("Reconciliation", ("difference", "entries"), sorted(differences.items()), empty="no time")
     with open_runtime(settings) as runtime, runtime.engine.connect() as connection:

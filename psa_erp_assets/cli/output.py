@@ -19,7 +19,10 @@ from psa_erp_assets.adapters.connectors.tryton.rpc import TrytonError
 from psa_erp_assets.adapters.http import SourceError
 from psa_erp_assets.adapters.postgres import PostgresError
 from psa_erp_assets.domain.erp import LookUpFailedError
+from psa_erp_assets.services.accounts import AccessRefusedError
 from psa_erp_assets.services.credits import CreditRefusedError
+from psa_erp_assets.services.exception_work import WorkRefusedError
+from psa_erp_assets.services.mapping_proposals import MappingNotFoundError, MappingRefusedError
 from psa_erp_assets.services.period_choices import ChoiceRefusedError
 from psa_erp_assets.services.plan_review import ReviewRefusedError
 from psa_erp_assets.services.planning import PlanNeedsApprovalError, PlanNotFoundError, PlanOvertakenError
@@ -42,8 +45,12 @@ _EXPECTED: Sequence[tuple[type[Exception], str]] = (
     (PlanNotFoundError, "`psa-erp plan list` prints the plans with their ids."),
     (PlanNeedsApprovalError, "Look at it with `psa-erp plan show ID`; `psa-erp plan approve ID` approves it."),
     (ReviewRefusedError, "`psa-erp plan list` says who made each plan, and where it stands."),
+    (AccessRefusedError, "`psa-erp users list` and `psa-erp tokens list` show what there is. Nothing was changed."),
     (CreditRefusedError, "`psa-erp trace ENTRY` shows what of it was billed. Nothing was changed."),
     (ChoiceRefusedError, "`psa-erp periods` lists what waits, and for which period. Nothing was changed."),
+    (WorkRefusedError, "`psa-erp exceptions show NUMBER` says where it stands. Nothing was changed."),
+    (MappingRefusedError, "`psa-erp mappings list` shows what is proposed and decided. Nothing was changed."),
+    (MappingNotFoundError, "`psa-erp mappings list` prints proposals and decisions with their ids."),
     (NotFoundError, "Give the id as the PSA shows it, or as `psa-erp exceptions` prints it."),
 )
 

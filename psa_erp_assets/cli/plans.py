@@ -1,6 +1,5 @@
 """`psa-erp plan`: what a sync would do, and the review of what is not done without somebody's approval."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -8,8 +7,9 @@ import typer
 from psa_erp_assets.cli import render
 from psa_erp_assets.cli.options import By, Entity, Json, Month, Planner, chosen_partitions, planner
 from psa_erp_assets.cli.output import emit, explained, stdout
-from psa_erp_assets.services import plan_report, plan_review, sync
+from psa_erp_assets.services import plan_report, plan_review, planning, sync
 from psa_erp_assets.services.plain import to_plain
+from psa_erp_assets.services.plan_report import PlanStatus
 from psa_erp_assets.services.runtime import open_prepared
 from psa_erp_assets.settings import load_settings
 
@@ -17,16 +17,6 @@ app = typer.Typer()
 
 PlanId = Annotated[int, typer.Argument(help="A plan's id, as `psa-erp plan` or `psa-erp plan list` printed it.")]
 Note = Annotated[str, typer.Option("--note", help="Why, for the record.")]
-
-
-class PlanStatus(StrEnum):
-    """Where a plan stands."""
-
-    PROPOSED = "proposed"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    APPLIED = "applied"
-    OVERTAKEN = "overtaken"
 
 
 @app.callback(invoke_without_command=True)
@@ -47,11 +37,14 @@ def plan(
                 for partition in chosen_partitions(settings, sync.all_partitions(runtime), entity, month)
             ]
             reports = [plan_report.plan_report(runtime.engine, runtime.scope, made.id) for made in plans]
-        emit(
-            as_json,
-            lambda: [render.plan_body(made, report) for made, report in zip(plans, reports, strict=True)],
-            lambda: render.plans(reports),
-        )
+            emit(
+                as_json,
+                lambda: [
+                    render.plan_body(made, report, planning.items_of(runtime.engine, made))
+                    for made, report in zip(plans, reports, strict=True)
+                ],
+                lambda: render.plans(reports),
+            )
 
 
 @app.command()

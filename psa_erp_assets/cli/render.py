@@ -1,12 +1,13 @@
 """Results of services as tables for the terminal."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from psa_erp_assets.adapters.store.plan_lists import PlanRow
 from psa_erp_assets.cli.output import hours, print_table, stdout
+from psa_erp_assets.domain.plan import PlanItem
 from psa_erp_assets.domain.shadow import EXPLANATIONS, Compared
 from psa_erp_assets.services.period_choices import WaitingEffect
 from psa_erp_assets.services.plain import to_plain
@@ -15,7 +16,7 @@ from psa_erp_assets.services.planning import Plan
 from psa_erp_assets.services.reconciliation import Reconciliation
 from psa_erp_assets.services.rollout import RolloutReport
 from psa_erp_assets.services.status import Status
-from psa_erp_assets.services.trace import PostingStory, Trace
+from psa_erp_assets.services.trace import Invoice, PlannedItem, PostingStory, Trace
 
 
 def extracted(body: Mapping[str, Any]) -> None:
@@ -35,7 +36,7 @@ def extracted(body: Mapping[str, Any]) -> None:
         )
 
 
-def plan_body(plan: Plan, report: PlanReport) -> dict[str, Any]:
+def plan_body(plan: Plan, report: PlanReport, items: Iterable[PlanItem]) -> dict[str, Any]:
     """A plan as JSON: its items without their full effects, and totals by action and by contract."""
     return {
         "id": plan.id,
@@ -61,7 +62,7 @@ def plan_body(plan: Plan, report: PlanReport) -> dict[str, Any]:
                 "code": item.hold.code if item.hold else None,
                 "reason": item.reason,
             }
-            for item in plan.items
+            for item in items
         ],
     }
 
@@ -112,7 +113,7 @@ def plan(report: PlanReport) -> None:
     head = report.plan
     stdout.print(
         f"[bold]Plan {head.id}[/bold], {head.legal_entity} {head.service_month}: {head.status}."
-        f" Made by {head.created_by}, {_at(head.created_at)}.",
+        f" Made by {head.created_by}, {at(head.created_at)}.",
         highlight=False,
     )
     if head.contracts is not None:
@@ -120,7 +121,7 @@ def plan(report: PlanReport) -> None:
     for reason in head.approval_reasons:
         stdout.print(f"Needs approval: {reason}", highlight=False, markup=False)
     if head.reviewed_by is not None and head.reviewed_at is not None:
-        reviewed = f"Reviewed by {head.reviewed_by}, {_at(head.reviewed_at)}: {head.review_note}"
+        reviewed = f"Reviewed by {head.reviewed_by}, {at(head.reviewed_at)}: {head.review_note}"
         stdout.print(reviewed, highlight=False, markup=False)
     print_table(
         "By contract",
@@ -151,7 +152,7 @@ def plan_list(found: Sequence[PlanRow]) -> None:
         "Plans",
         ("plan", "entity", "month", "status", "items", "made by", "at (UTC)", "needs approval", "reviewed by"),
         [
-            (p.id, p.legal_entity, p.service_month, p.status, p.items, p.created_by, _at(p.created_at),
+            (p.id, p.legal_entity, p.service_month, p.status, p.items, p.created_by, at(p.created_at),
              "; ".join(p.approval_reasons), p.reviewed_by)
             for p in found
         ],
@@ -215,7 +216,7 @@ def waiting_effects(found: Sequence[WaitingEffect]) -> None:
         [
             (w.object_id, w.contract_id, w.effect_type.value,
              f"{w.amount:,} {w.currency}" if w.amount is not None else None,
-             w.period if w.own_period else f"{w.period} (waits for the other side)", _at(w.since),
+             w.period if w.own_period else f"{w.period} (waits for the other side)", at(w.since),
              " ".join(str(part) for part in (w.choice, w.posting_date, w.chosen_by and f"by {w.chosen_by}") if part))
             for w in found
         ],
@@ -280,10 +281,15 @@ def status(found: Status) -> None:
 
 
 def trace(found: Trace) -> None:
-    """The way of one time entry as a timeline, and where it ended."""
+    """The way of a piece of work as a timeline, and where it ended."""
     stdout.print(f"[bold]{found.entry_id}[/bold]")
+    where = " ".join(part for part in (found.legal_entity, found.service_month, found.contract_id) if part)
+    if where:
+        stdout.print(f"Belongs to {where}." + (f" A credit of {found.of}." if found.of else ""), highlight=False)
     events = sorted(_timeline(found), key=lambda event: event[0])
-    print_table("Timeline", ("time (UTC)", "what", "detail"), [(_at(at), *rest) for at, *rest in events], empty="none")
+    print_table(
+        "Timeline", ("time (UTC)", "what", "detail"), [(at(when), *rest) for when, *rest in events], empty="none"
+    )
     print_table(
         "In the ERP, as last read",
         ("document", "effect", "amount", "hours", "on", "state", "posted"),
@@ -295,6 +301,8 @@ def trace(found: Trace) -> None:
         ],
         empty="nothing",
     )  # fmt: skip
+    if found.invoices:
+        invoices(found.invoices)
     print_table(
         "Open exceptions",
         ("code", "detail", "next step"),
@@ -303,25 +311,48 @@ def trace(found: Trace) -> None:
     )
 
 
+def invoices(found: Sequence[Invoice]) -> None:
+    """Invoices of the ERP, and how far they are paid."""
+    print_table(
+        "Invoices",
+        ("invoice", "company", "date", "state", "total", "paid", "open"),
+        [
+            (i.number or f"draft {i.erp_id}", i.erp_company, i.invoice_date, i.state, f"{i.total:,} {i.currency}",
+             f"{i.paid:,}", f"{i.open_amount:,}")
+            for i in found
+        ],
+        empty="none",
+    )  # fmt: skip
+
+
 def _timeline(found: Trace) -> Iterator[tuple[dt.datetime, str, str]]:
     for payload in found.payloads:
         yield payload.received_at, f"payload {payload.version} received", f"by {payload.arrived_by}"
     for r in found.revisions:
-        work = f"{hours(r.minutes)} on {r.service_date}, {'billable' if r.billable else 'not billable'}"
-        yield r.recorded_at, f"revision {r.revision} is {r.state}", work
+        work = hours(r.minutes) if r.minutes is not None else f"{r.amount:,} {r.currency}"
+        billed = "" if r.billable is None else f", {'billable' if r.billable else 'not billable'}"
+        yield r.recorded_at, f"revision {r.revision} is {r.state}", f"{work} on {r.service_date}{billed}"
     for decision in found.decisions:
         why = "; ".join(f"{r.effect_type}: {r.detail}" for r in decision.reasons)
         used = ", ".join(f"{name} {version}" for name, version in decision.versions.items())
         yield decision.decided_at, f"decided: {decision.outcome}", why or f"with {used}"
+    for credit in found.credits:
+        then = "billed again" if credit.rebill else "written off"
+        yield credit.requested_at, "credited", f"{credit.minutes} minutes, {then}, by {credit.requested_by}"
+    for choice in found.choices:
+        yield choice.chosen_at, f"chosen: {choice.choice}", f"{choice.effect_type}, by {choice.chosen_by}"
     for item in found.plan_items:
-        yield (
-            item.created_at,
-            f"plan {item.plan_id} ({item.status})",
-            f"{item.action} {item.effect_type}: {item.reason}",
-        )
+        yield item.created_at, _plans_text(item), f"{item.action} {item.effect_type}: {item.reason}"
     for story in found.postings:
         for event in story.events:
             yield event.at, f"{story.leg} {story.effect_type}", _event_text(story, event.event, event.to_state)
+
+
+def _plans_text(item: PlannedItem) -> str:
+    stands = ", ".join(s if n == item.plans else f"{n} {s}" for s, n in sorted(item.statuses.items()))
+    if item.plans == 1:
+        return f"plan {item.first_plan} ({stands})"
+    return f"plans {item.first_plan}–{item.last_plan} ({item.plans}: {stands})"
 
 
 def _event_text(story: PostingStory, event: str, state: str) -> str:
@@ -356,5 +387,6 @@ def _by_difference(result: Reconciliation) -> dict[tuple[str, str], tuple[int, i
     return totals
 
 
-def _at(moment: dt.datetime) -> str:
+def at(moment: dt.datetime) -> str:
+    """An instant in UTC, to the millisecond."""
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

@@ -1,7 +1,7 @@
 """The console: one ASGI application that receives webhooks and shows where the sync stands.
 
 Everything that it works with is handed to `create_app`; nothing is read from the environment and nothing is global.
-It asks nobody for a password: it is meant for the loopback interface, or for a proxy that does.
+Whoever asks for more than the webhooks and its health has signed in, or is a program with a token.
 """
 
 import datetime as dt
@@ -14,7 +14,7 @@ from typing import Literal
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from jinja2 import Environment
 from pydantic import BaseModel
 from sqlalchemy import Engine, select
@@ -25,20 +25,43 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
+from psa_erp_assets.console.access import ForgetVisitor, Gate
 from psa_erp_assets.console.api import api_router
+from psa_erp_assets.console.audit import Prove, audit_router
 from psa_erp_assets.console.background import Background, Worker
+from psa_erp_assets.console.choices import choices_api_router, choices_router
+from psa_erp_assets.console.connections import connections_router
+from psa_erp_assets.console.desk import Desk, sign_in_address
 from psa_erp_assets.console.errors import Problem, field_problems
+from psa_erp_assets.console.exceptions import exceptions_router
+from psa_erp_assets.console.exceptions_api import exceptions_api_router
+from psa_erp_assets.console.gate import AccessSetUp, make_gate
+from psa_erp_assets.console.lineage import lineage_router
+from psa_erp_assets.console.links import link_router
+from psa_erp_assets.console.mappings import mappings_router
+from psa_erp_assets.console.mappings_api import mappings_api_router
+from psa_erp_assets.console.metrics import metrics_router
+from psa_erp_assets.console.my_account import my_account_router
+from psa_erp_assets.console.openid import openid_router
+from psa_erp_assets.console.overview import overview_router
 from psa_erp_assets.console.pages import pages_router
+from psa_erp_assets.console.people import people_router
+from psa_erp_assets.console.plans import plans_api_router, plans_router
+from psa_erp_assets.console.reconciliation import reconciliation_router
 from psa_erp_assets.console.rendering import FOLDER, make_environment
 from psa_erp_assets.console.security import HEADERS, SecurityHeaders
-from psa_erp_assets.console.webhooks import webhook_router
+from psa_erp_assets.console.sign_in import sign_in_router
+from psa_erp_assets.console.webhooks import RETRY_AFTER_SECONDS, WebhookLane, webhook_router
 from psa_erp_assets.console.work_items import work_items_router
+from psa_erp_assets.services.figures import Figures
+from psa_erp_assets.services.intake import Intake
+from psa_erp_assets.services.receipts import Receipts
 from psa_erp_assets.services.receiving import WebhookPolicy, WebhookSource
 from psa_erp_assets.services.scope import Scope
 from psa_erp_assets.services.trace import NotFoundError
 
 LOOPBACK = ("127.0.0.1", "localhost")
-RETRY_AFTER_SECONDS = 15
+_FOR_PROGRAMS = ("/api/", "/webhooks/", "/healthz", "/auth/", "/metrics")
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +72,9 @@ _EXPLAINED = {
 }
 _TAGS = [
     {"name": "work", "description": "Time, expenses and milestones, what is decided about them, contracts' accounts."},
+    {"name": "exceptions", "description": "What is in trouble, by cause, and what people do about it."},
+    {"name": "mappings", "description": "Which record of which system is which, who said so, where systems differ."},
+    {"name": "plans", "description": "What would be posted, who approves it, closed periods, and the rollout."},
     {"name": "webhooks", "description": "Vendors announce here that an object changed; its content is fetched."},
     {"name": "reading", "description": "What the pages show, for programs."},
     {"name": "health", "description": "Whether the server can do its work."},
@@ -75,15 +101,20 @@ def create_app(
     policy: WebhookPolicy | None = None,
     allowed_hosts: Sequence[str] = LOOPBACK,
     background: Sequence[Worker] = (),
+    access: AccessSetUp | None = None,
+    gate: Gate | None = None,
+    prove: Prove | None = None,
     clock: Callable[[], dt.datetime] = _now,
 ) -> FastAPI:
     """The application for the tenant of a scope.
 
     `sources` are the vendors that may send webhooks, by the name in their address. `allowed_hosts` are the host
     names that the server answers to: a page of another site that has its name resolve to the loopback address
-    reads nothing. Each of `background` runs in a thread from start to shutdown. `clock` gives an aware instant.
+    reads nothing. `access` says how people sign in; a `gate` of one's own takes its place. Each of `background` runs
+    in a thread from start to shutdown. `prove` makes proofs of the audit log. `clock` gives an aware instant.
     """
     workers, tenant = Background(background), scope.tenant
+    intake, receipts = Intake(engine, tenant), Receipts(sources)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -92,6 +123,7 @@ def create_app(
             yield
         finally:
             await run_in_threadpool(workers.stop)
+            await run_in_threadpool(intake.close)
 
     # The interactive description loads scripts from elsewhere, so only the document itself is served.
     app = FastAPI(
@@ -109,15 +141,43 @@ def create_app(
         redoc_url=None,
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
+    app.add_middleware(ForgetVisitor)
     app.add_middleware(SecurityHeaders)
-    environment = make_environment(dagster_url=dagster_url)
-    _handle_errors(app, environment)
-    app.include_router(
-        webhook_router(engine, sources, tenant=tenant, policy=policy or WebhookPolicy(), clock=clock),
+    app.add_middleware(
+        WebhookLane,
+        intake=intake,
+        sources=sources,
+        policy=policy or WebhookPolicy(),
+        hosts=allowed_hosts,
+        clock=clock,
+        receipts=receipts,
     )
+    environment = make_environment(dagster_url=dagster_url)
+    set_up = access or AccessSetUp()
+    app.state.gate = gate or make_gate(engine, tenant, set_up, clock)
+    _handle_errors(app, environment)
+    app.include_router(webhook_router())
     app.include_router(work_items_router(engine, scope, clock=clock))
+    app.include_router(exceptions_api_router(engine, scope, clock=clock))
+    app.include_router(exceptions_router(engine, environment, scope, clock=clock))
+    app.include_router(metrics_router(engine, Figures(engine, scope, clock), receipts, lambda: workers.counts))
     app.include_router(api_router(engine, tenant=tenant))
     app.include_router(pages_router(engine, environment, tenant=tenant))
+    app.include_router(overview_router(engine, environment, scope, dagster_url=dagster_url))
+    app.include_router(lineage_router(engine, environment, tenant=tenant))
+    app.include_router(connections_router(engine, environment, tenant=tenant))
+    app.include_router(audit_router(engine, environment, tenant=tenant, prove=prove))
+    app.include_router(mappings_api_router(engine, scope, clock=clock))
+    app.include_router(mappings_router(engine, environment, scope, clock=clock))
+    for about_plans in (plans_api_router, choices_api_router):
+        app.include_router(about_plans(engine, scope, clock=clock))
+    for of_plans in (plans_router, choices_router, reconciliation_router):
+        app.include_router(of_plans(engine, environment, scope, clock=clock))
+    desk = Desk(environment, set_up)
+    for entrance in (sign_in_router, link_router, openid_router):
+        app.include_router(entrance(engine, desk, tenant=tenant, clock=clock))
+    for about_accounts in (my_account_router, people_router):
+        app.include_router(about_accounts(engine, environment, tenant=tenant, set_up=set_up, clock=clock))
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
 
     @app.get("/healthz", tags=["health"], responses={503: {"model": Health}}, summary="Can it do its work?")
@@ -136,7 +196,8 @@ def create_app(
 
 def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8080) -> None:
     """Serve until interrupted. Logs warnings alone: the address of a page can hold an id, so there is no access log."""
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    # Without a configuration of its own uvicorn speaks through the process's log.
+    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
 
 
 def _reaches_database(engine: Engine) -> bool:
@@ -154,7 +215,7 @@ def _handle_errors(app: FastAPI, environment: Environment) -> None:
     def answer(
         request: Request, code: int, message: str, headers: Mapping[str, str] | None = None
     ) -> HTMLResponse | JSONResponse:
-        if request.url.path.startswith(("/api/", "/webhooks/", "/healthz")):
+        if request.url.path.startswith(_FOR_PROGRAMS):
             return JSONResponse({"detail": message}, code, headers)
         title = HTTPStatus(code).phrase
         page = environment.get_template("error.html").render(code=code, title=title, message=message)
@@ -162,6 +223,10 @@ def _handle_errors(app: FastAPI, environment: Environment) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
+        if error.status_code == HTTPStatus.UNAUTHORIZED and not request.url.path.startswith(_FOR_PROGRAMS):
+            wanted = f"{request.url.path}{'?' if request.url.query else ''}{request.url.query}"
+            back = wanted if request.method == "GET" else "/"
+            return RedirectResponse(sign_in_address(back), HTTPStatus.SEE_OTHER)
         explained = _EXPLAINED.get(error.status_code, error.detail)
         message = explained if error.detail == HTTPStatus(error.status_code).phrase else error.detail
         return answer(request, error.status_code, message, error.headers)

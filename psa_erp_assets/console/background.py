@@ -4,6 +4,9 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from psa_erp_assets.adapters.logs import say
+from psa_erp_assets.domain.log_events import LogEvent
+
 Worker = Callable[[threading.Event], None]
 """Works until the event is set, then returns soon. It handles its own faults; an exception ends it for good."""
 
@@ -41,8 +44,13 @@ class Background:
         """False once a worker has ended that nobody asked to stop."""
         return all(thread.is_alive() for thread in self._threads)
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many workers should live, and how many do."""
+        return len(self._threads), sum(thread.is_alive() for thread in self._threads)
+
     def _run(self, worker: Worker) -> None:
         try:
             worker(self._stop)
-        except Exception:
-            logger.exception("a background worker has died")
+        except Exception as error:  # noqa: BLE001 - it is said, and /healthz and the metrics show it
+            say(LogEvent.WORKER_DIED, level=logging.ERROR, worker=threading.current_thread().name, caught=error)

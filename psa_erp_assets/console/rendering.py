@@ -12,17 +12,32 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from psa_erp_assets.adapters.store.trace import KINDS
+from psa_erp_assets.console.access import csrf_field, current_visitor
 from psa_erp_assets.domain.money import Money
+from psa_erp_assets.services.trace import CONTRACT
 
 FOLDER = Path(__file__).parent
 
 _POSTING_KEY = re.compile(r"[0-9a-f]{32}")
+_TRACEABLE = (*KINDS, CONTRACT)
 
 # The state's word stays on the page; the tone adds color for those who see it.
 _TONES = {
-    "good": ("verified", "confirmed", "post", "applied", "approved"),
-    "bad": ("rejected", "conflict", "duplicate", "drift", "bug"),
-    "waiting": ("ambiguous", "resolving", "in_flight", "held", "hold", "ready", "planned", "proposed", "submitted"),
+    "good": ("healthy", "verified", "confirmed", "post", "applied", "approved"),
+    "bad": ("failing", "rejected", "conflict", "duplicate", "drift", "bug"),
+    "waiting": (
+        "resting",
+        "ambiguous",
+        "resolving",
+        "in_flight",
+        "held",
+        "hold",
+        "ready",
+        "planned",
+        "proposed",
+        "submitted",
+    ),
 }
 _TONE_OF = {state: tone for tone, states in _TONES.items() for state in states}
 
@@ -37,7 +52,8 @@ def make_environment(*, dagster_url: str | None) -> Environment:
         lstrip_blocks=True,
     )
     environment.tests["posting_key"] = lambda text: _POSTING_KEY.fullmatch(text) is not None
-    environment.globals["dagster_url"] = dagster_url
+    environment.tests["traceable"] = lambda text: text.partition(":")[0] in _TRACEABLE
+    environment.globals |= {"dagster_url": dagster_url, "csrf_field": csrf_field, "visitor": current_visitor}
     environment.filters |= {
         "money": money,
         "instant": instant,

@@ -4,16 +4,18 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, HTTPException, Path, Query, Response
+from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy import Engine
 
 from psa_erp_assets.adapters.store.work_items import ItemFilter
+from psa_erp_assets.console.access import Viewer, refuse_entity, requires
 from psa_erp_assets.console.errors import Problem, Refusal
 from psa_erp_assets.console.guarding import GuardedRoute
 from psa_erp_assets.console.reading import ENTRY_ID, EntityCode, Month, PageNumber, snapshot
 from psa_erp_assets.console.rendering import in_path
 from psa_erp_assets.console.work_item_bodies import WorkItemBody, submission
+from psa_erp_assets.domain.access import Actor, Permission
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decision import Outcome
 from psa_erp_assets.services.billable_work_items import (
@@ -24,7 +26,7 @@ from psa_erp_assets.services.billable_work_items import (
 )
 from psa_erp_assets.services.contract_account import ContractAccount, MonthNotBegunError, contract_account
 from psa_erp_assets.services.scope import Scope
-from psa_erp_assets.services.submitting import ItemsPage, OlderVersionError, items_page, submit
+from psa_erp_assets.services.submitting import ForeignEntityError, ItemsPage, OlderVersionError, items_page, submit
 
 _CONTRACT = r"^[A-Za-z0-9_-]{1,60}$"
 ContractId = Annotated[str, Path(pattern=_CONTRACT, description="The contract's code.", examples=["CTR-0001"])]
@@ -136,7 +138,7 @@ def work_items_router(engine: Engine, scope: Scope, *, clock: Callable[[], dt.da
             201: _example(_ITEM),
             200: {"model": BillableWorkItem, "description": "It was known: `change` is revised, or unchanged."},
             400: {"model": Refusal, "description": "The body is not JSON in UTF-8."},
-            403: {"model": Refusal, "description": "A page of another site has sent it."},
+            403: {"model": Refusal, "description": "Not allowed, or a page of another site has sent it."},
             408: {"model": Refusal, "description": "The body took too long to arrive."},
             409: {
                 "model": Refusal,
@@ -160,6 +162,7 @@ def work_items_router(engine: Engine, scope: Scope, *, clock: Callable[[], dt.da
             ),
         ],
         response: Response,
+        actor: Annotated[Actor, Depends(requires(Permission.SUBMIT))],
     ) -> BillableWorkItem:
         """Keep it in the inbox, enter it as a billable work item, and answer with what is decided about it now.
 
@@ -168,9 +171,12 @@ def work_items_router(engine: Engine, scope: Scope, *, clock: Callable[[], dt.da
         work, send it again under its id; to take it back, send it with the state `deleted`.
         """
         try:
-            entered = submit(engine, scope, submission(item), clock())
+            mine = actor.entities(Permission.SUBMIT)
+            entered = submit(engine, scope, submission(item), clock(), entities=mine)
         except OlderVersionError as error:
             raise HTTPException(409, f"{error}; this one is kept and changes nothing") from error
+        except ForeignEntityError as error:
+            raise HTTPException(403, f"{error}; nothing is kept") from error
         except WorkTooEarlyError as error:
             raise _problem("body", "service_date", error) from error
         if entered.change is not Change.NEW:
@@ -180,6 +186,8 @@ def work_items_router(engine: Engine, scope: Scope, *, clock: Callable[[], dt.da
 
     @router.get("/billable-work-items", summary="Billable work items")
     def read_items(
+        actor: Viewer,
+        *,
         contract: ContractFilter = "",
         entity: EntityCode = "",
         month: Month = "",
@@ -192,6 +200,7 @@ def work_items_router(engine: Engine, scope: Scope, *, clock: Callable[[], dt.da
             legal_entity=entity or None,
             service_month=month or None,
             outcome=outcome.value if outcome is not None else None,
+            entities=actor.entities(Permission.VIEW),
         )
         with snapshot(engine) as connection:
             return items_page(connection, scope.tenant, wanted, page=page)
@@ -204,17 +213,19 @@ def work_items_router(engine: Engine, scope: Scope, *, clock: Callable[[], dt.da
             404: {"model": Refusal, "description": "No such item."},
         },
     )
-    def read_item(object_id: ObjectId) -> BillableWorkItem:
+    def read_item(actor: Viewer, object_id: ObjectId) -> BillableWorkItem:
         """Its current revision, where it belongs, and what is decided about it by the facts of this moment."""
         with snapshot(engine) as connection:
-            return billable_work_item(connection, scope, object_id)
+            item = billable_work_item(connection, scope, object_id)
+        refuse_entity(actor, Permission.VIEW, item.route.legal_entity)
+        return item
 
     @router.get(
         "/contracts/{contract_id}/account",
         summary="A contract's account",
         responses={404: {"model": Refusal, "description": "No such contract is signed."}},
     )
-    def read_account(contract_id: ContractId, month: AccountMonth = None) -> ContractAccount:
+    def read_account(actor: Viewer, contract_id: ContractId, month: AccountMonth = None) -> ContractAccount:
         """What is billed and earned, what is left of caps and retainers, and what each month to come will earn.
 
         Balances are those at the end of the month, or of this moment within it.
@@ -223,9 +234,11 @@ def work_items_router(engine: Engine, scope: Scope, *, clock: Callable[[], dt.da
         wanted = ServiceMonth.parse(month) if month is not None else ServiceMonth.of(today)
         try:
             with snapshot(engine) as connection:
-                return contract_account(connection, scope, contract_id, wanted, today=today)
+                account = contract_account(connection, scope, contract_id, wanted, today=today)
         except MonthNotBegunError as error:
             raise _problem("query", "month", error) from error
+        refuse_entity(actor, Permission.VIEW, account.legal_entity)
+        return account
 
     return router
 

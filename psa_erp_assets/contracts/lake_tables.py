@@ -104,7 +104,9 @@ PROJECTS = _table(
         _column("psa_id", TEXT, "Id in the PSA."),
         _maybe("contract_id", TEXT, "The contract that it is on; null if none is signed."),
         _column("closed", YES_NO, "Whether the PSA has archived it."),
-        _maybe("erp_analytic", TEXT, "Id of its analytic account in the ERP; null while there is none."),
+        _maybe(
+            "erp_analytics", TEXT, "Its analytic accounts in the ERP, as company:account; null while there is none."
+        ),
     ],
 )
 EMPLOYEES = _table(
@@ -117,6 +119,7 @@ EMPLOYEES = _table(
         _column("legal_entity", TEXT, "Code of the entity that employs them."),
         _column("department", TEXT, "Department in HR."),
         _column("time_zone", TEXT, "IANA time zone in which they work."),
+        _maybe("role", TEXT, "Job title in HR, which is their grade; null where HR says none."),
     ],
 )
 BILL_RATES = _table(
@@ -216,6 +219,12 @@ POSTINGS = _table(
         _column("service_date", DATE, "Local date of the work."),
         _column("created_at", INSTANT, "When the posting was planned."),
         _maybe("verified_at", INSTANT, "When the ERP was last seen to hold it as sent; null if never."),
+        _maybe(
+            "booked_as",
+            TEXT,
+            "What it moves: of a billing line revenue or contract_balance; of a cost labor, intercompany or expense; "
+            "of a revenue entry recognition or loss_provision. Null on a charge between entities, which is of one kind.",
+        ),
     ],
     _PARTITION,
 )
@@ -332,6 +341,97 @@ EXCEPTIONS = _table(
         _maybe("resolution", TEXT, "How it was resolved."),
     ],
 )
+COMPANY = _table(
+    "company",
+    "What holds for the group as a whole, of which there is one row.",
+    [_column("group_currency", TEXT, "Currency that the group reports in, ISO 4217.")],
+)
+DECIDED_WORK = _table(
+    "decided_work",
+    "What was decided about each part of each approved fact (time, expense, milestone) and of each fee, instalment and "
+    "revenue that a contract has by itself. A fact with one outcome has one part.",
+    [
+        _column("object_id", TEXT, "Id of the time entry, expense, milestone or contract object."),
+        _column("part", WHOLE, "Number of the part, counted from 1."),
+        _column("kind", TEXT, "time, expense, milestone, retainer, instalment, revenue or loss."),
+        _column("legal_entity", TEXT, "Code of the legal entity that sells the work."),
+        _column("service_month", TEXT, "Month in which the work was done, e.g. 2026-09."),
+        _column(
+            "service_date", DATE, "Local date of the work; of what a contract has by itself, the day of its effect."
+        ),
+        _maybe("employee_id", TEXT, "Who worked or spent; null if nobody did, or while HR does not know them."),
+        _maybe("project_id", TEXT, "The project; null where there is none."),
+        _maybe("contract_id", TEXT, "The contract; null if there is none."),
+        _maybe("component", TEXT, "The contract's component; null if there is none."),
+        _column("outcome", TEXT, "What was decided about the part: post, covered, written_off, non_billable or hold."),
+        _column("minutes", WHOLE, "Minutes of work of the part; 0 where it is not about time."),
+        _column(
+            "recorded_as_billable",
+            YES_NO,
+            "Whether it was recorded as billable; true for what a contract has by itself.",
+        ),
+        _maybe("amount", MONEY, "What the part is worth net, billed or not; null where it has no price."),
+        _maybe("bill_amount", MONEY, "What of it is to be billed; null where nothing is."),
+        _maybe("currency", TEXT, "Currency of amount, ISO 4217: the contract's."),
+        _maybe(
+            "reason",
+            TEXT,
+            "Why the part has an outcome of its own, or codes of the holds; null where nothing is to be said.",
+        ),
+    ],
+)
+CONTRACT_BALANCES = _table(
+    "contract_balances",
+    "Running totals of contracts that keep an account, by component, at the end of each month that was planned.",
+    [
+        _column("contract_id", TEXT, "The contract."),
+        _column("component", TEXT, "Code of the contract's component."),
+        _column("service_month", TEXT, "The month, e.g. 2026-09."),
+        _column("currency", TEXT, "Currency of the amounts, ISO 4217: the contract's."),
+        _column("billed", MONEY, "All that its lines bill, from its first month to the month's end."),
+        _column("earned", MONEY, "Revenue recognized, from its first month to the month's end."),
+        _column("minutes", WHOLE, "Approved minutes, from its first month to the month's end."),
+    ],
+)
+CONTRACT_BACKLOG = _table(
+    "contract_backlog",
+    "What signed contracts will still earn by the month in which they will, as far as their terms say it.",
+    [
+        _column("contract_id", TEXT, "The contract."),
+        _column("component", TEXT, "Code of the contract's component."),
+        _column("as_of_month", TEXT, "Month at whose end, or within which, the backlog stands."),
+        _maybe("month", TEXT, "Month to come that will earn it; null where `gap` says why none can be told."),
+        _column("amount", MONEY, "What that month will earn; 0 where it cannot be told."),
+        _column("currency", TEXT, "Currency of amount, ISO 4217: the contract's."),
+        _maybe("gap", TEXT, "Why the component's backlog cannot be told; null where it can."),
+    ],
+)
+ACCOUNT_BALANCES = _table(
+    "account_balances",
+    "What each month brings to each account of the ERP's general ledger, as the ERP adds it up.",
+    [
+        _column("legal_entity", TEXT, "Code of the entity whose books they are."),
+        _column("month", TEXT, "Month of the entries by their own date, e.g. 2026-09."),
+        _column("account", TEXT, "Code of the account."),
+        _maybe("role", TEXT, "What the sync uses the account for, e.g. contract_balance; null if it does not."),
+        _column("posted", MONEY, "Debits less credits of posted entries."),
+        _column("draft", MONEY, "Debits less credits of draft entries."),
+        _column("currency", TEXT, "Currency of the amounts, ISO 4217: that of the entity's books."),
+    ],
+)
+CREDITS = _table(
+    "credits",
+    "Minutes of billed entries that were credited to the customer.",
+    [
+        _column("id", TEXT, "Id of the credit."),
+        _column("object_id", TEXT, "The entry whose minutes were credited."),
+        _column("minutes", WHOLE, "Minutes that were credited."),
+        _column("rebill", YES_NO, "Whether they are billed anew; otherwise they are written off."),
+        _column("in_erp", YES_NO, "Whether finance made the credit line by hand."),
+        _column("reason", TEXT, "Why they were credited."),
+        _column("requested_at", INSTANT, "When the credit was asked for."),
+    ],
+)
 
 LAKE_TABLES: dict[str, LakeTable] = {
     table.name: table
@@ -354,5 +454,11 @@ LAKE_TABLES: dict[str, LakeTable] = {
         ERP_INVOICES,
         RECONCILIATION,
         EXCEPTIONS,
+        COMPANY,
+        DECIDED_WORK,
+        CONTRACT_BALANCES,
+        CONTRACT_BACKLOG,
+        ACCOUNT_BALANCES,
+        CREDITS,
     )
 }

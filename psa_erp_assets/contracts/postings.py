@@ -12,13 +12,14 @@ _IN_ERP = [State.CONFIRMED.value, State.VERIFIED.value, State.DRIFT.value]
 
 
 def _signed(frame: pd.DataFrame) -> "pd.Series[bool]":
-    """Amount and minutes are not of opposite signs, and reversals and withdrawals take time back.
+    """Amount and minutes are not of opposite signs, and the effect itself never takes time back.
 
-    What is no time has an amount of either sign: a refunded expense, revenue that is corrected.
+    A reversal or withdrawal may be of a reversal. What is no time has an amount of either sign: a refunded expense,
+    revenue that is corrected.
     """
     amounts, minutes = frame["amount"].map(_sign), frame["minutes"].map(_sign)
-    wanted = frame["leg"].map(lambda leg: 1 if leg == Leg.ORIGINAL else -1)
-    return (minutes == 0) | ((minutes == wanted) & ((amounts == wanted) | (amounts == 0)))
+    wanted = minutes.where(frame["leg"] != Leg.ORIGINAL, 1)
+    return (minutes == 0) | ((minutes == wanted) & ((amounts == minutes) | (amounts == 0)))
 
 
 def _sign(value: object) -> int:

@@ -50,7 +50,7 @@ class TableDoc:
 class ModelDoc:
     """A SQL model. `inputs` are tables and models, `lineage` the (input, column) pairs behind each column.
 
-    `version` changes with the model's SQL.
+    `tested_against` are models that its tests alone read. `version` changes with the model's SQL.
     """
 
     name: str
@@ -61,6 +61,7 @@ class ModelDoc:
     columns: tuple[ColumnDoc, ...]
     lineage: Mapping[str, tuple[tuple[str, str], ...]]
     tests: tuple[str, ...]
+    tested_against: tuple[str, ...]
     version: str
 
 
@@ -136,6 +137,7 @@ def _read(folder: Path) -> Catalog:
             columns=tuple(ColumnDoc(c.name, c.type, c.description) for c in model.columns),
             lineage={name: tuple(pairs) for name, pairs in model.column_lineage.items()},
             tests=tuple(test.name for test in model.tests),
+            tested_against=tuple(model.tested_against),
             version=hashlib.sha256(model.sql.encode()).hexdigest()[:12],
         )
         for model in load_models(folder, LAKE_TABLES.values())
@@ -186,6 +188,7 @@ def _from_body(body: Any) -> Catalog:
                 "grain": tuple(row["grain"]),
                 "inputs": tuple(row["inputs"]),
                 "tests": tuple(row["tests"]),
+                "tested_against": tuple(row["tested_against"]),
                 "lineage": {name: tuple((i, c) for i, c in pairs) for name, pairs in row["lineage"].items()},
             }
         )

@@ -65,25 +65,21 @@ def amounts_of(frame: "pd.DataFrame", amount: str, currency: str) -> Metadata:
 def plan(made: "Plan") -> Metadata:
     """What a plan does, by action, and why entries are held."""
     holds: dict[str, int] = defaultdict(int)
-    held_minutes: dict[str, int] = defaultdict(int)
-    for decision in made.decisions:
-        for code in {hold.code for hold in decision.holds}:
-            holds[code] += 1
-            held_minutes[code] += decision.minutes
+    for total in made.totals:
+        if total.code is not None:
+            holds[total.code] += total.items
     actions = [(action, kind, count) for (action, kind), count in sorted(made.actions().items())]
     return {
         "plan": made.id,
-        "entries": len(made.decisions),
-        "minutes": sum(decision.minutes for decision in made.decisions),
         "contracts": _contracts(made.contracts),
         "waits_for_approval": ("; ".join(made.approval_reasons) if made.waits else "") or "no",
         "actions": markdown_table(["action", "effect", "items"], actions),
         "amounts": amounts_table(made.amounts(), ["action", "effect", "currency"]),
         "held": markdown_table(
-            ["why", "entries", "minutes", "next step"],
-            [(code, count, held_minutes[code], FAULTS[code].next_step) for code, count in sorted(holds.items())],
+            ["why", "items", "next step"],
+            [(code, count, FAULTS[code].next_step) for code, count in sorted(holds.items())],
         ),
-        "held_entries": sum(bool(decision.holds) for decision in made.decisions),
+        "held_items": sum(holds.values()),
     }
 
 

@@ -35,6 +35,10 @@ def runtime_resource(open_now: OpenRuntime) -> dg.ResourceDefinition:
     """The resource `runtime`. In an in-process run all steps share one; in a multi-process run each has its own."""
 
     def opened(_: dg.InitResourceContext) -> Iterator[Runtime]:
+        from psa_erp_assets.adapters import logs  # noqa: PLC0415 - only runs need it
+
+        # Below Dagster's own: what the services say goes to the stderr that Dagster keeps of each step.
+        logs.configure(logs.OURS)
         with open_now() as runtime:
             yield runtime
 

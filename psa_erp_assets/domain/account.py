@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from psa_erp_assets.domain.balances import Balance, ComponentBalance
+from psa_erp_assets.domain.balances import Balance, ComponentBalance, added
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.decide import Decider
+from psa_erp_assets.domain.decide import ABOUT_THE_WORK, Decider
 from psa_erp_assets.domain.decision import Decision, Hold, Outcome, Part, Route
-from psa_erp_assets.domain.effects import BilledTo, BillingLine, CostTransaction, EffectType
+from psa_erp_assets.domain.effects import BilledTo, BillingLine, EffectType
 from psa_erp_assets.domain.limits import Available, Cut, beyond_cap, draw, hours_of_month, retainers_of
 from psa_erp_assets.domain.money import Money, Rounding, divide, for_minutes, multiply
 from psa_erp_assets.domain.pricing import billed_minutes
@@ -32,16 +32,10 @@ _OVERAGE = {Overage.HOLD: Outcome.HOLD, Overage.WRITE_OFF: Outcome.WRITTEN_OFF}
 
 @dataclass(frozen=True, slots=True)
 class ContractMonth:
-    """A contract's month in the partition of the legal entity that sells it then."""
+    """A contract's month, whichever entities sell in it."""
 
     contract_id: str
-    legal_entity: str
     month: ServiceMonth
-
-    @property
-    def route(self) -> Route:
-        """The partition of the contract's own objects."""
-        return Route(self.legal_entity, self.month, self.contract_id)
 
     def object_id(self, what: str, component: str, when: object) -> str:
         """The id of one of the contract's own objects, such as contract:CTR-0041:retainer:main:2026-09."""
@@ -50,7 +44,7 @@ class ContractMonth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """All decisions about a contract's month, and what it leaves to the next."""
+    """All decisions about a contract's month, in the partitions of all who sell in it, and what it leaves."""
 
     decisions: tuple[Decision, ...]
     closing: Balance
@@ -67,17 +61,27 @@ def needs_account(contract: Contract) -> bool:
     )
 
 
+def sellers_in(contract: Contract, month: ServiceMonth) -> tuple[str, ...]:
+    """The entities that sell under a contract in a month, in their order. `contract` is the record itself."""
+    changes = {a.effective_from for a in contract.amendments if ServiceMonth.of(a.effective_from) == month}
+    return tuple(dict.fromkeys(contract.as_of(on).legal_entity for on in sorted({month.first_day} | changes)))
+
+
 def settle(
     where: ContractMonth,
     work: Sequence[tuple[WorkItem, Decision]],
     opening: Balance,
     decider: Decider,
     credited: Sequence[Credit] = (),
+    *,
+    previous: Balance | None = None,
 ) -> Settlement:
     """The decisions about a contract's month.
 
-    `work` are its facts with what was decided about each alone, in any order; `credited` are those of its entries. The
-    contract's own objects are in the partition of the entity that sells on the month's first day.
+    `work` are all its facts with what was decided about each alone, in any order and whichever entity sells them:
+    there is one cap and one stock of hours, however many entities sell in a month. `credited` are those of its entries.
+    `previous` is the closing balance of when the month was settled before. Each decision's route names its partition:
+    a fee's is that of the contract as of its day, a revenue entry's that as of the month's last day.
     """
     account = _Account(where, opening, decider)
     of_entry: dict[str, list[Credit]] = defaultdict(list)
@@ -85,13 +89,14 @@ def settle(
         of_entry[credit.object_id].append(credit)
     decisions: list[Decision] = []
     for item, decision in sorted(work, key=lambda pair: _order(pair[0])):
-        left, *apart = _credited(decision, of_entry[item.id], decider.rules.rounding)
-        decisions.append(account.take(item, left))
-        account.take_back(decisions[-1], [c for c in of_entry[item.id] if c.in_erp])
-        decisions += [account.take(item, part) for part in apart]
-    if account.contract is not None and account.is_seller:
+        found = of_entry.get(item.id)
+        if not found:
+            decisions.append(account.take(item, decision))
+        else:
+            decisions += account.take_credited(item, decision, found)
+    if account.contract is not None:
         decisions += account.fees()
-        decisions += account.revenue(account.contract)
+        decisions += account.revenue(account.contract, previous or Balance())
     return Settlement(decisions=tuple(decisions), closing=account.closing())
 
 
@@ -103,16 +108,40 @@ class _Account:
         master = decider.master
         record = master.contract(where.contract_id)
         self.contract = master.contract_as_of(where.contract_id, where.month.last_day)
-        seller = master.contract_as_of(where.contract_id, where.month.first_day)
-        self.is_seller = seller is not None and seller.legal_entity == where.legal_entity
-        self.running = dict(opening.components)
+        self.running = {
+            code: replace(total, entered=_ZERO, entered_loss={}) for code, total in opening.components.items()
+        }
         self.retainers = retainers_of(record, where.month) if record is not None else {}
         self.hours: dict[str, Available] = {
             code: hours_of_month(retainer.terms, opening.of(code).retainer, where.month)
             for code, retainer in self.retainers.items()
         }
 
-    def take(self, item: WorkItem, decision: Decision) -> Decision:
+    def take_credited(self, item: WorkItem, decision: Decision, credits: Sequence[Credit]) -> Iterator[Decision]:  # noqa: A002
+        """The decision about what is left of an entry, and those about what was credited of it.
+
+        What finance has credited by hand has used the retainer's hours with the line that stays: billed again, it uses
+        none, and there is no more of it than the line has.
+        """
+        left, *apart = _credited(decision, credits, self.decider.rules.rounding)
+        kept = self.take(item, left)
+        yield kept
+        self.take_back(kept, [c for c in credits if c.in_erp])
+        line = kept.effect(_BILLING)
+        billed = line.minutes if line is not None else 0
+        component = self._component(decision.component, item.service_date)
+        retained = component is not None and component.retainer is not None
+        for credit, part in zip(credits, apart, strict=True):
+            if part.outcome is Outcome.HOLD and kept.hold(_BILLING) is None:
+                yield replace(part, outcome=Outcome.NONE, holds=())
+            elif credit.in_erp and retained:
+                again = _again(part, billed, self.decider.rules.rounding)
+                yield self.take(item, again, draws=False)
+                billed -= min(credit.minutes, billed)
+            else:
+                yield self.take(item, part)
+
+    def take(self, item: WorkItem, decision: Decision, *, draws: bool = True) -> Decision:
         """The decision with the component's limits applied, and the component's totals moved on by it."""
         component = self._component(decision.component, item.service_date)
         if component is None or decision.outcome is Outcome.NONE:
@@ -120,15 +149,20 @@ class _Account:
         before = self.running.get(component.code, ComponentBalance())
         line = decision.effect(_BILLING)
         if isinstance(item, TimeEntry):
-            decision, before = self._time(decision, component, before, item.service_date)
+            decision, before = self._time(decision, component, before, item.service_date, draws=draws)
         elif isinstance(item, Milestone) and isinstance(line, BillingLine) and component.fee is not None:
             if before.milestones + line.amount.amount > component.fee.amount:
                 detail = f"milestones would come to more than the fee of {component.fee}"
                 decision = _without_line(decision, Outcome.HOLD, Hold("milestone_over_fee", _BILLING, detail))
             else:
                 before = replace(before, milestones=before.milestones + line.amount.amount)
-        # Expenses that are passed on are revenue as they are billed, beside the price of the component.
-        self.running[component.code] = _moved_on(before, decision, bills=not isinstance(item, Expense))
+        if isinstance(item, Expense):
+            # Passed on, it is revenue as it is billed, beside the component's price; its cost is no progress towards
+            # what that pays for, and no part of what was estimated for it (ASC 606-10-55-21).
+            if line is None and decision.outcome is not Outcome.HOLD:
+                self.running[component.code] = _moved_on(before, decision)
+            return decision
+        self.running[component.code] = _moved_on(before, decision)
         return decision
 
     def take_back(self, decision: Decision, by_hand: Sequence[Credit]) -> None:
@@ -173,11 +207,18 @@ class _Account:
                         contract, component, object_id, on=on, amount=instalment.amount, label=instalment.label
                     )
 
-    def revenue(self, contract: Contract) -> Iterator[Decision]:
+    def revenue(self, contract: Contract, previous: Balance) -> Iterator[Decision]:
         """What the contract's components earn in the month, and what must be provided for losses."""
         for component in contract.terms.components:
             balance = self.running.get(component.code, ComponentBalance())
-            recognized = recognize_month(self.where.route, contract, component, balance, self.decider)
+            recognized = recognize_month(
+                self.where.month,
+                contract,
+                component,
+                balance,
+                decider=self.decider,
+                previous=previous.of(component.code),
+            )
             self.running[component.code] = recognized.balance
             yield from recognized.decisions
 
@@ -196,10 +237,10 @@ class _Account:
         return next((c for c in contract.terms.components if c.code == code), None)
 
     def _time(
-        self, decision: Decision, component: Component, before: ComponentBalance, on: dt.date
+        self, decision: Decision, component: Component, before: ComponentBalance, on: dt.date, *, draws: bool
     ) -> tuple[Decision, ComponentBalance]:
         line = decision.effect(_BILLING)
-        if component.retainer is not None and decision.outcome in (Outcome.POST, Outcome.COVERED):
+        if component.retainer is not None and draws and _may_draw(decision):
             decision = self._draw(decision, component, component.retainer.overage, on)
             line = decision.effect(_BILLING)
         if not isinstance(line, BillingLine):
@@ -234,10 +275,12 @@ class _Account:
         """
         line, contract = decision.effect(_BILLING), self.decider.master.contract_as_of(self.where.contract_id, on)
         assert contract is not None
+        held = decision.outcome is Outcome.HOLD
         wanted = line.minutes if line is not None else billed_minutes(decision.minutes, contract.terms.pricing)
         self.hours[component.code], covered = draw(self.hours[component.code], wanted)
         if covered == wanted:
-            return _without_line(decision, Outcome.COVERED)
+            holds = tuple(h for h in decision.holds if h.effect_type is not _BILLING)
+            return _without_line(replace(decision, holds=holds), Outcome.COVERED)
         over = wanted - covered
         paid = min(covered, decision.minutes)
         if overage is Overage.BILL and isinstance(line, BillingLine) and line.per_hour is not None:
@@ -245,6 +288,11 @@ class _Account:
             left = _with_line(decision, replace(line, minutes=over, amount=amount))
             rest = Part(
                 outcome=Outcome.POST, minutes=decision.minutes - paid, amount=amount, reason="beyond the retainer"
+            )
+        elif held:
+            left = replace(decision, outcome=Outcome.COVERED if paid else Outcome.HOLD)
+            rest = Part(
+                outcome=Outcome.HOLD, minutes=decision.minutes - paid, amount=None, reason="beyond the retainer"
             )
         else:
             outcome = _OVERAGE[overage]
@@ -273,19 +321,19 @@ class _Account:
     def _fee(
         self, contract: Contract, component: Component, object_id: str, *, on: dt.date, amount: Money, label: str
     ) -> Decision:
-        entity = self.decider.master.legal_entity(self.where.legal_entity)
+        entity = self.decider.master.legal_entity(contract.legal_entity)
         decision = Decision(
             object_id=object_id,
             revision=1,
-            route=self.where.route,
+            route=Route(contract.legal_entity, self.where.month, contract.id),
             outcome=Outcome.POST,
             minutes=0,
             component=component.code,
             versions={"contract": contract.id},
-            mode=self.decider.mode(self.where.legal_entity, contract, on),
+            mode=self.decider.mode(contract.legal_entity, contract, on),
         )
         if entity is None:
-            detail = f"{self.where.legal_entity} has no company in the ERP"
+            detail = f"{contract.legal_entity} has no company in the ERP"
             return replace(decision, outcome=Outcome.HOLD, holds=(Hold("legal_entity_not_in_erp", _BILLING, detail),))
         line = self.decider.fee_line(contract, component, entity, on=on, amount=amount, description=label)
         if isinstance(line, tuple):
@@ -306,22 +354,47 @@ def _days(month: ServiceMonth) -> Iterator[dt.date]:
         yield month.first_day + dt.timedelta(days=day)
 
 
-def _moved_on(before: ComponentBalance, decision: Decision, *, bills: bool = True) -> ComponentBalance:
+def _may_draw(decision: Decision) -> bool:
+    """Whether a retainer's hours can pay for it: also where there is no price for what would be beyond them."""
+    if decision.outcome is not Outcome.HOLD:
+        return decision.outcome in (Outcome.POST, Outcome.COVERED)
+    held = [h.code for h in decision.holds if h.effect_type is _BILLING]
+    return bool(decision.minutes) and ABOUT_THE_WORK.isdisjoint(held)
+
+
+def _again(part: Decision, billed: int, rounding: Rounding) -> Decision:
+    """What is billed anew of minutes that were credited by hand, of which the line has `billed` left."""
+    line = part.effect(_BILLING)
+    if not isinstance(line, BillingLine) or line.minutes <= billed:
+        return part
+    if not billed or line.per_hour is None:
+        return _without_line(part, Outcome.COVERED)
+    worked, reason = min(billed, part.minutes), "the retainer pays for it"
+    amount = for_minutes(line.per_hour, billed).rounded(rounding)
+    parts = (
+        Part(outcome=Outcome.POST, minutes=worked, amount=amount, reason="beyond the retainer"),
+        Part(outcome=Outcome.COVERED, minutes=part.minutes - worked, amount=None, reason=reason),
+    )
+    return replace(_with_line(part, replace(line, minutes=billed, amount=amount)), parts=parts)
+
+
+def _moved_on(before: ComponentBalance, decision: Decision) -> ComponentBalance:
     """The totals with what the decision bills, costs and counts."""
     line, cost = decision.effect(_BILLING), decision.effect(EffectType.COST_TRANSACTION)
-    billed = line.amount.amount if bills and isinstance(line, BillingLine) else _ZERO
+    billed = line.amount.amount if isinstance(line, BillingLine) else _ZERO
     as_billed = isinstance(line, BillingLine) and line.account is BilledTo.REVENUE
     return replace(
         before,
         billed=before.billed + billed,
         earned=before.earned + (billed if as_billed else _ZERO),
-        cost=before.cost + (cost.amount.amount if isinstance(cost, CostTransaction) else _ZERO),
+        cost=before.cost if cost is None else added(before.cost, cost.amount.currency, cost.amount.amount),
         minutes=before.minutes + decision.minutes,
     )
 
 
 def _with_line(decision: Decision, line: BillingLine) -> Decision:
-    if decision.effect(_BILLING) == line:
+    before = decision.effect(_BILLING)
+    if before is line or before == line:
         return decision
     return replace(
         decision,

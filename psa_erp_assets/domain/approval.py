@@ -10,7 +10,8 @@ from decimal import Decimal
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.money import Money
-from psa_erp_assets.domain.plan import Action, PlanItem
+from psa_erp_assets.domain.plan import Action
+from psa_erp_assets.domain.plan_totals import PlanTotal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,38 +28,38 @@ class ApprovalRule:
     effect_type: EffectType | None = None
     above: Money | None = None
 
-    def fits(self, item: PlanItem, legal_entity: str) -> bool:
-        """Whether it is about an item of a plan for an entity. Items that do nothing need nobody."""
+    def fits(self, total: PlanTotal, legal_entity: str) -> bool:
+        """Whether it is about these items of a plan for an entity. Items that do nothing need nobody."""
         return (
-            item.acts
+            total.acts
             and self.legal_entity in (None, legal_entity)
-            and self.action in (None, item.action)
-            and self.effect_type in (None, item.effect_type)
+            and self.action in (None, total.action)
+            and self.effect_type in (None, total.effect_type)
         )
 
 
 def approval_reasons(
-    items: Sequence[PlanItem], rules: Sequence[ApprovalRule], legal_entity: str, master: MasterData
+    totals: Sequence[PlanTotal], rules: Sequence[ApprovalRule], legal_entity: str, master: MasterData
 ) -> tuple[str, ...]:
-    """Why a plan needs approval, one sentence a rule; empty where it needs none."""
-    found = (_reason(rule, [i for i in items if rule.fits(i, legal_entity)], master) for rule in rules)
+    """Why a plan with these totals needs approval, one sentence a rule; empty where it needs none."""
+    found = (_reason(rule, [t for t in totals if rule.fits(t, legal_entity)], master) for rule in rules)
     return tuple(reason for reason in found if reason is not None)
 
 
-def _reason(rule: ApprovalRule, items: Sequence[PlanItem], master: MasterData) -> str | None:
-    if not items:
+def _reason(rule: ApprovalRule, totals: Sequence[PlanTotal], master: MasterData) -> str | None:
+    if not totals:
         return None
     if rule.above is None:
-        return f"{rule.name}: {len(items)} item(s)"
-    total = Decimal(0)
-    for item in items:
-        if item.effect is None:
+        return f"{rule.name}: {sum(total.items for total in totals)} item(s)"
+    worth = Money(Decimal(0), rule.above.currency)
+    for total in totals:
+        if total.currency is None or total.service_date is None:
             continue
-        amount = item.effect.amount
-        conversion = master.conversion(amount.currency, rule.above.currency, item.effect.service_date)
+        amount = Money(total.absolute, total.currency)
+        conversion = master.conversion(amount.currency, rule.above.currency, total.service_date)
         if conversion is None:
             return f"{rule.name}: {amount} cannot be compared with {rule.above}, as there is no FX rate"
-        total += abs(amount.converted(conversion.rate, rule.above.currency).amount)
-    if total <= rule.above.amount:
+        worth += amount.converted(conversion.rate, rule.above.currency)
+    if worth.amount <= rule.above.amount:
         return None
-    return f"{rule.name}: {Money(total, rule.above.currency)} is above {rule.above}"
+    return f"{rule.name}: {worth} is above {rule.above}"

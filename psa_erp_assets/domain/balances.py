@@ -29,8 +29,11 @@ class ComponentBalance:
 
     In the contract's currency: `billed` is all that its lines bill, `time` the part that counts against a cap, `exact`
     the unrounded worth of its time, `milestones` the fees of accepted milestones, `earned` the revenue recognized, by
-    lines that credit it or by revenue entries. In the entity's currency: `cost`, and `provided` for expected losses.
-    `minutes` are approved.
+    lines that credit it or by revenue entries. By currency of the books: `cost`, without expenses that are passed on,
+    and `provided` for expected losses. They are kept by currency, and converted only where they are needed, so that a
+    missing rate at a change of the selling entity loses no cost and the books of before can still be seen.
+    `minutes` are approved. `entered` and `entered_loss` are the part of `earned` and `provided` that the revenue
+    entries of this very month brought; the next month does not begin with it.
     """
 
     billed: Decimal = _ZERO
@@ -38,9 +41,11 @@ class ComponentBalance:
     exact: Decimal = _ZERO
     milestones: Decimal = _ZERO
     earned: Decimal = _ZERO
-    cost: Decimal = _ZERO
-    provided: Decimal = _ZERO
+    cost: Mapping[str, Decimal] = field(default_factory=dict)
+    provided: Mapping[str, Decimal] = field(default_factory=dict)
     minutes: int = 0
+    entered: Decimal = _ZERO
+    entered_loss: Mapping[str, Decimal] = field(default_factory=dict)
     retainer: tuple[RetainerHours, ...] = ()
 
 
@@ -68,8 +73,20 @@ class Balance:
         return content_hash(self.to_body())
 
 
+def added(amounts: Mapping[str, Decimal], currency: str, amount: Decimal) -> Mapping[str, Decimal]:
+    """The amounts by currency with one more."""
+    return {**amounts, currency: amounts.get(currency, _ZERO) + amount}
+
+
+BOOKS = ""
+"""Stands for the currency of the books in balances that were stored before amounts were kept by currency."""
+
+_BY_CURRENCY = ("cost", "provided", "entered_loss")
+
+
 def _body(balance: ComponentBalance) -> dict[str, Any]:
     body = {name: _text(value) if isinstance(value, Decimal) else value for name, value in asdict(balance).items()}
+    body |= {name: {c: _text(v) for c, v in sorted(getattr(balance, name).items()) if v} for name in _BY_CURRENCY}
     return body | {"retainer": [[str(hours.month), hours.minutes] for hours in balance.retainer]}
 
 
@@ -80,6 +97,14 @@ def _text(amount: Decimal) -> str:
 
 
 def _component(values: Mapping[str, Any]) -> ComponentBalance:
-    amounts = {name: Decimal(value) for name, value in values.items() if name not in ("minutes", "retainer")}
+    others = ("minutes", "retainer", *_BY_CURRENCY)
+    amounts: dict[str, Any] = {name: Decimal(value) for name, value in values.items() if name not in others}
+    by_currency: dict[str, Any] = {name: _by_currency(values.get(name, {})) for name in _BY_CURRENCY}
     hours = tuple(RetainerHours(month=ServiceMonth.parse(m), minutes=n) for m, n in values["retainer"])
-    return ComponentBalance(**amounts, minutes=values["minutes"], retainer=hours)
+    return ComponentBalance(**amounts, **by_currency, minutes=values["minutes"], retainer=hours)
+
+
+def _by_currency(stored: str | Mapping[str, str]) -> dict[str, Decimal]:
+    if isinstance(stored, str):
+        return {BOOKS: Decimal(stored)} if Decimal(stored) else {}
+    return {currency: Decimal(amount) for currency, amount in stored.items()}

@@ -16,13 +16,14 @@ from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.costing import CostGap, CostPolicy, LaborRate, cost_of, labor_rate
 from psa_erp_assets.domain.decision import Decision, Hold, Mode, Outcome, Route
 from psa_erp_assets.domain.effects import BilledTo, BillingLine, Effect, EffectType
-from psa_erp_assets.domain.expenses import ExpenseGap, expense_cost, rebill, reimbursed
+from psa_erp_assets.domain.expenses import ExpenseGap, expense_cost, rebill
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.money import Money, Rounding, for_minutes
 from psa_erp_assets.domain.pricing import PriceGap, Rate, billed_minutes, rate_for
 from psa_erp_assets.domain.records import (
     ApprovalState,
     Contract,
+    Customer,
     Employee,
     Expense,
     LegalEntity,
@@ -33,10 +34,23 @@ from psa_erp_assets.domain.records import (
 )
 from psa_erp_assets.domain.rollout import Rollout
 from psa_erp_assets.domain.tax import check_profile
-from psa_erp_assets.domain.terms import Component, ContractKind, Overage, Recognition
+from psa_erp_assets.domain.terms import Component, ContractKind, Overage, PricingTerms, Recognition
 
 EXPENSES = "expenses"
 """The supply that a tax profile names where passed-on expenses are taxed in their own way."""
+
+ABOUT_THE_WORK = frozenset(
+    {
+        "legal_entity_not_in_erp",
+        "unknown_employee",
+        "unknown_project",
+        "project_closed",
+        "project_not_in_erp",
+        "outside_contract_term",
+        "no_component",
+    }
+)
+"""Holds of work however it is paid for. Others hold a billing line alone: its price, its buyer, its tax."""
 
 _BILLING, _COST = EffectType.BILLING_LINE, EffectType.COST_TRANSACTION
 _FIXED_FEE = frozenset({ContractKind.FIXED_FEE_MILESTONE, ContractKind.FIXED_FEE_SCHEDULE})
@@ -79,6 +93,7 @@ class Parties:
     contract: Contract | None
     component: Component | None
     employee: Employee | None
+    analytic: str | None
     troubles: tuple[Trouble, ...]
     versions: Mapping[str, str]
 
@@ -123,6 +138,49 @@ class _Draft:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Billing:
+    """How the minutes of a person on a project and date are billed."""
+
+    erp_company: str
+    party: str
+    analytic: str
+    employee_name: str
+    rate: Rate
+    tax: str | None
+    account: BilledTo
+    pricing: PricingTerms
+
+    def line(self, entry: TimeEntry, rounding: Rounding) -> BillingLine:
+        """The line of an entry."""
+        minutes = billed_minutes(entry.minutes, self.pricing)
+        return BillingLine(
+            erp_company=self.erp_company,
+            party=self.party,
+            analytic=self.analytic,
+            employee_name=self.employee_name,
+            service_date=entry.service_date,
+            minutes=minutes,
+            per_hour=self.rate.per_hour,
+            amount=for_minutes(self.rate.per_hour, minutes).rounded(rounding),
+            tax=self.tax,
+            description=entry.description,
+            account=self.account,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TimeTerms:
+    """What follows for time of one person, project, date, task and kind of work, however many minutes there are."""
+
+    outcome: Outcome
+    billing: _Billing | None
+    labor: LaborRate | None
+    holds: tuple[Hold, ...]
+    versions: Mapping[str, str]
+    reasons: tuple[str, ...]
+
+
 def route(item: WorkItem, master: MasterData, rules: Rules) -> Route:
     """The partition that a fact belongs to, always exactly one.
 
@@ -143,7 +201,7 @@ class Decider:
         self.master, self.rules = master, rules
         self._parties_of: dict[tuple[str, str | None, dt.date], Parties] = {}
         self._buyer_of: dict[tuple[str, str, dt.date, str | None], Buyer] = {}
-        self._rate_of: dict[tuple[object, ...], Rate | PriceGap] = {}
+        self._terms_of: dict[tuple[object, ...], _TimeTerms] = {}
         self._labor_of: dict[tuple[str, str, dt.date], LaborRate | CostGap] = {}
 
     def route(self, item: WorkItem) -> Route:
@@ -185,7 +243,7 @@ class Decider:
 
     def _find_parties(self, psa_user_id: str, psa_project_id: str | None, on: dt.date) -> Parties:
         master, troubles, versions = self.master, list[Trouble](), dict[str, str]()
-        project, employee = master.project(psa_project_id), master.employee(psa_user_id)
+        project, employee = master.project(psa_project_id, on), master.employee(psa_user_id, on)
         contract = master.contract_as_of(project.contract_id, on) if project and project.contract_id else None
         component = contract.terms.component_for(project.code) if contract and project else None
         if contract is not None:
@@ -197,13 +255,14 @@ class Decider:
             troubles.append(Trouble("legal_entity_not_in_erp", f"{code} has no company in the ERP"))
         if employee is None:
             troubles.append(Trouble("unknown_employee", f"PSA user {psa_user_id} is no employee that HR knows"))
+        troubles += self._contested(("employee", employee), ("project", project), ("contract", contract))
         if psa_project_id is None:
             troubles.append(Trouble("unknown_project", "the entry has no project"))
         elif project is None or contract is None:
             troubles.append(Trouble("unknown_project", f"PSA project {psa_project_id} is on no signed contract"))
         else:
             versions = {"project": project.id, "contract": contract.id}
-            troubles += _project_troubles(project, contract, component, code, on)
+            troubles += _project_troubles(project, contract, component, entity, on)
         return Parties(
             where=Route(code, ServiceMonth.of(on), contract.id if contract else None),
             mode=self.mode(code, contract, on),
@@ -212,17 +271,19 @@ class Decider:
             contract=contract,
             component=component,
             employee=employee,
+            analytic=project.analytic_in(entity.erp_company) if project and entity else None,
             troubles=tuple(troubles),
             versions=versions,
         )
 
     def _find_buyer(self, contract: Contract, entity: LegalEntity, on: dt.date, supply: str | None) -> Buyer:
         troubles: list[Trouble] = []
-        customer = self.master.customer(contract.customer_id)
+        customer = self.master.customer(contract.customer_id, on)
         party = customer.erp_party if customer else None
         if customer is None or party is None:
             detail = f"customer {contract.customer_id} has no party in the ERP"
             troubles.append(Trouble("customer_not_in_erp", detail))
+        troubles += self._contested(("customer", customer))
         country = customer.country if customer else None
         tax = self.master.tax_profile(entity.code, country, supply=supply, on=on) if country else None
         if country is not None and (fault := check_profile(tax, on)) is not None:
@@ -248,80 +309,115 @@ class Decider:
             versions=versions,
         )
 
+    def _contested(self, *records: tuple[str, Employee | Project | Contract | Customer | None]) -> list[Trouble]:
+        """A trouble for each record about which two systems do not agree, where the settings hold work for that."""
+        contested = self.master.contested
+        if not contested:
+            return []
+        found = [contested.get((entity, record.id)) for entity, record in records if record is not None]
+        return [Trouble("field_drift", detail) for detail in found if detail is not None]
+
     def _time(self, entry: TimeEntry) -> Decision:
         who = self.parties(entry.psa_user_id, entry.psa_project_id, entry.service_date)
         if entry.state is not ApprovalState.APPROVED or entry.minutes == 0:
             return _nothing(entry, who.where, entry.minutes, who.mode)
+        kind = (entry.psa_user_id, entry.psa_project_id, entry.service_date)
+        terms = _kept(
+            self._terms_of, (*kind, entry.task, entry.work_types, entry.billable), lambda: self._time_terms(entry, who)
+        )
+        rounding, effects, reasons = self.rules.rounding, list[Effect](), terms.reasons
+        if terms.billing is not None:
+            line = terms.billing.line(entry, rounding)
+            effects.append(line)
+            if line.minutes != entry.minutes:
+                reasons = (*reasons, f"{entry.minutes} min rounded up to {line.minutes}")
+        if terms.labor is not None and who.analytic is not None:
+            costed = cost_of(terms.labor, entry, analytic=who.analytic, rounding=rounding)
+            effects.append(costed.cost)
+            if costed.charge is not None:
+                effects.append(costed.charge)
+        return Decision(
+            object_id=entry.id,
+            revision=entry.revision,
+            route=who.where,
+            outcome=terms.outcome,
+            minutes=entry.minutes,
+            effects=tuple(effects),
+            holds=terms.holds,
+            versions=terms.versions,
+            component=who.component.code if who.component else None,
+            reasons=reasons,
+            mode=who.mode,
+        )
+
+    def _time_terms(self, entry: TimeEntry, who: Parties) -> "_TimeTerms":
+        """All about an entry that does not depend on its minutes: what it is billed and costed by, or what holds it."""
         draft = _Draft(versions=dict(who.versions))
         billable = entry.billable and (who.component is None or who.component.kind is not ContractKind.NON_BILLABLE)
         covered = billable and who.component is not None and _is_covered(who.component)
+        billing = None
         if billable:
             draft.holds += [t.hold(_BILLING) for t in who.troubles]
             if not covered:
-                self._bill_time(entry, who, draft)
+                billing = self._billing(entry, who, draft)
         draft.holds += [t.hold(_COST) for t in who.troubles]
-        self._cost_time(entry, who, draft)
+        labor = self._labor(entry, who, draft)
         if not billable:
             outcome = Outcome.NON_BILLABLE
         elif draft.held(_BILLING):
             outcome = Outcome.HOLD
         else:
             outcome = Outcome.COVERED if covered else Outcome.POST
-        return draft.decision(entry, who.where, outcome, component=who.component, mode=who.mode)
+        return _TimeTerms(
+            outcome=outcome,
+            billing=billing,
+            labor=labor,
+            holds=tuple(draft.holds),
+            versions=draft.versions,
+            reasons=tuple(draft.reasons),
+        )
 
-    def _bill_time(self, entry: TimeEntry, who: Parties, draft: _Draft) -> None:
-        """A line of minutes at the rate as of the service date."""
+    def _billing(self, entry: TimeEntry, who: Parties, draft: _Draft) -> "_Billing | None":
+        """How minutes are billed at the rate as of the service date."""
         entity, contract, project, employee = who.entity, who.contract, who.project, who.employee
         if entity is None or contract is None or project is None or who.component is None:
-            return
+            return None
         buyer = self.buyer(contract, entity, entry.service_date)
         draft.holds += [t.hold(_BILLING) for t in buyer.troubles]
         if employee is None:
-            return
-        rate = _kept(
-            self._rate_of,
-            (project.id, employee.id, entry.service_date, entry.task, entry.work_types),
-            lambda: rate_for(
-                contract=contract,
-                project=project,
-                employee=employee,
-                task=entry.task,
-                work_types=entry.work_types,
-                on=entry.service_date,
-                master=self.master,
-            ),
+            return None
+        rate = rate_for(
+            contract=contract,
+            project=project,
+            employee=employee,
+            task=entry.task,
+            work_types=entry.work_types,
+            on=entry.service_date,
+            master=self.master,
         )
         if isinstance(rate, PriceGap):
             draft.holds.append(Hold(rate.code, _BILLING, rate.detail))
-            return
-        if draft.held(_BILLING) or buyer.party is None or project.erp_analytic is None:
-            return
-        minutes = billed_minutes(entry.minutes, contract.terms.pricing)
+            return None
+        if draft.held(_BILLING) or buyer.party is None or who.analytic is None:
+            return None
         draft.versions |= {**buyer.versions, "bill_rate": rate.rate_id}
         draft.reasons += rate.reasons
-        if minutes != entry.minutes:
-            draft.reasons.append(f"{entry.minutes} min rounded up to {minutes}")
-        draft.effects.append(
-            BillingLine(
-                erp_company=entity.erp_company,
-                party=buyer.party,
-                analytic=project.erp_analytic,
-                employee_name=employee.name,
-                service_date=entry.service_date,
-                minutes=minutes,
-                per_hour=rate.per_hour,
-                amount=for_minutes(rate.per_hour, minutes).rounded(self.rules.rounding),
-                tax=buyer.tax,
-                description=entry.description,
-                account=billed_to(who.component),
-            )
+        return _Billing(
+            erp_company=entity.erp_company,
+            party=buyer.party,
+            analytic=who.analytic,
+            employee_name=employee.name,
+            rate=rate,
+            tax=buyer.tax,
+            account=billed_to(who.component),
+            pricing=contract.terms.pricing,
         )
 
-    def _cost_time(self, entry: TimeEntry, who: Parties, draft: _Draft) -> None:
+    def _labor(self, entry: TimeEntry, who: Parties, draft: _Draft) -> LaborRate | None:
         """The labor cost in the currency of the entity that sells the work, at the FX rate of the service date."""
-        entity, employee, project = who.entity, who.employee, who.project
-        if entity is None or employee is None or project is None:
-            return
+        entity, employee = who.entity, who.employee
+        if entity is None or employee is None or who.project is None:
+            return None
         rate = _kept(
             self._labor_of,
             (employee.id, entity.code, entry.service_date),
@@ -336,14 +432,11 @@ class Decider:
         )
         if isinstance(rate, CostGap):
             draft.holds.append(Hold(rate.code, _COST, rate.detail))
-            return
-        if draft.held(_COST) or project.erp_analytic is None:
-            return
-        costed = cost_of(rate, entry, analytic=project.erp_analytic, rounding=self.rules.rounding)
-        draft.versions |= costed.versions
-        draft.effects.append(costed.cost)
-        if costed.charge is not None:
-            draft.effects.append(costed.charge)
+            return None
+        if draft.held(_COST) or who.analytic is None:
+            return None
+        draft.versions |= rate.versions
+        return rate
 
     def _expense(self, expense: Expense) -> Decision:
         who = self.parties(expense.psa_user_id, expense.psa_project_id, expense.service_date)
@@ -357,21 +450,23 @@ class Decider:
             draft.holds += [t.hold(_BILLING) for t in who.troubles]
             if contract is not None and entity is not None:
                 self._bill_expense(expense, contract, entity, who, draft)
-        if entity is not None and who.project is not None and who.project.erp_analytic is not None:
+        if entity is not None and who.analytic is not None and who.employee is not None:
             cost = expense_cost(
                 expense,
+                employee=who.employee,
                 selling=entity,
-                analytic=who.project.erp_analytic,
-                employee_name=who.employee.name if who.employee else "",
+                employing=self.master.legal_entity(who.employee.legal_entity),
+                analytic=who.analytic,
                 master=self.master,
                 rounding=self.rules.rounding,
             )
             if isinstance(cost, ExpenseGap):
                 draft.holds.append(Hold(cost.code, _COST, cost.detail))
             elif not draft.held(_COST):
-                paid = reimbursed(expense, selling=entity, master=self.master)
-                draft.versions |= {} if isinstance(paid, ExpenseGap) else paid.versions("cost_fx")
-                draft.effects.append(cost)
+                draft.versions |= cost.versions
+                draft.effects.append(cost.cost)
+                if cost.charge is not None:
+                    draft.effects.append(cost.charge)
         held = draft.held(_BILLING)
         outcome = Outcome.NON_BILLABLE if not billable else Outcome.HOLD if held else Outcome.POST
         return draft.decision(expense, who.where, outcome, component=who.component, mode=who.mode)
@@ -393,7 +488,7 @@ class Decider:
         if isinstance(billed, ExpenseGap):
             draft.holds.append(Hold(billed.code, _BILLING, billed.detail))
             return
-        if draft.held(_BILLING) or buyer.party is None or who.project is None or who.project.erp_analytic is None:
+        if draft.held(_BILLING) or buyer.party is None or who.analytic is None:
             return
         draft.versions |= {**buyer.versions, **billed.versions}
         draft.reasons += billed.reasons
@@ -403,7 +498,7 @@ class Decider:
             BillingLine(
                 erp_company=entity.erp_company,
                 party=buyer.party,
-                analytic=who.project.erp_analytic,
+                analytic=who.analytic,
                 employee_name=who.employee.name if who.employee else "",
                 service_date=expense.service_date,
                 minutes=0,
@@ -436,6 +531,7 @@ class Decider:
             elif milestone.amount.currency != contract.currency:
                 detail = f"milestone in {milestone.amount.currency}, {contract.id} in {contract.currency}"
                 draft.holds.append(Hold("rate_currency_mismatch", _BILLING, detail))
+            draft.holds += [t.hold(_BILLING) for t in _term_troubles(contract, on)]
         if entity is None:
             detail = f"{where.legal_entity} has no company in the ERP"
             draft.holds.append(Hold("legal_entity_not_in_erp", _BILLING, detail))
@@ -468,7 +564,7 @@ class Decider:
     ) -> BillingLine | tuple[Trouble, ...]:
         """A line of one unit at an amount, for the contract itself; or what stands in its way."""
         buyer = self.buyer(contract, entity, on)
-        analytic = self.analytic(contract, component)
+        analytic = self.analytic(contract, component, entity)
         troubles = list(buyer.troubles)
         if analytic is None:
             detail = f"no project of {contract.id} has an analytic account in {entity.code}"
@@ -489,11 +585,15 @@ class Decider:
             account=billed_to(component),
         )
 
-    def analytic(self, contract: Contract, component: Component) -> str | None:
-        """The analytic account of what a contract itself posts: that of the first project that the component covers."""
+    def analytic(self, contract: Contract, component: Component, entity: LegalEntity) -> str | None:
+        """The analytic account of what a contract itself posts in an entity's company.
+
+        That of the first project that the component covers and the company has an account for.
+        """
         for project in self.master.projects_of(contract.id):
-            if project.erp_analytic is not None and contract.terms.component_for(project.code) == component:
-                return project.erp_analytic
+            account = project.analytic_in(entity.erp_company)
+            if account is not None and contract.terms.component_for(project.code) == component:
+                return account
         return None
 
 
@@ -511,20 +611,26 @@ def _is_covered(component: Component) -> bool:
 
 
 def _project_troubles(
-    project: Project, contract: Contract, component: Component | None, entity: str, on: dt.date
+    project: Project, contract: Contract, component: Component | None, entity: LegalEntity | None, on: dt.date
 ) -> list[Trouble]:
     troubles = []
     if project.closed and (project.closed_on is None or on > project.closed_on):
         since = f" since {project.closed_on}" if project.closed_on else ""
         troubles.append(Trouble("project_closed", f"{project.code} {project.name} is closed{since}"))
-    if project.erp_analytic is None:
-        troubles.append(Trouble("project_not_in_erp", f"{project.code} has no analytic account in {entity}"))
-    if on < contract.valid_from or (contract.valid_to and on > contract.valid_to):
-        term = f"{contract.valid_from} to {contract.valid_to or 'open'}"
-        troubles.append(Trouble("outside_contract_term", f"{on} is outside {contract.id} ({term})"))
+    if entity is not None and project.analytic_in(entity.erp_company) is None:
+        detail = f"{project.code} has no analytic account in the company of {entity.code}, which sells it on {on}"
+        troubles.append(Trouble("project_not_in_erp", detail))
+    troubles += _term_troubles(contract, on)
     if component is None:
         troubles.append(Trouble("no_component", f"no component of {contract.id} covers {project.code}"))
     return troubles
+
+
+def _term_troubles(contract: Contract, on: dt.date) -> list[Trouble]:
+    if contract.valid_from <= on and (contract.valid_to is None or on <= contract.valid_to):
+        return []
+    term = f"{contract.valid_from} to {contract.valid_to or 'open'}"
+    return [Trouble("outside_contract_term", f"{on} is outside {contract.id} ({term})")]
 
 
 def _nothing(item: WorkItem, where: Route, minutes: int, mode: Mode) -> Decision:

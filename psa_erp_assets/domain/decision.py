@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.effects import Effect, EffectType, payload_text, to_payload
-from psa_erp_assets.domain.keys import canonical_json
+from psa_erp_assets.domain.effects import Effect, EffectType, payload_hash
+from psa_erp_assets.domain.keys import canonical_text
 from psa_erp_assets.domain.money import Money
 
 
@@ -78,7 +78,7 @@ class Decision:
     `minutes` are those worked; the parts' minutes sum to them. There are no parts where all have one outcome.
     `component` is the part of the contract that it falls under, `reasons` say in words how it was decided, `versions`
     are the ids of the rates and mappings used. `posting_dates` are the days that somebody chose for effects whose own
-    period is closed.
+    period is closed, `left_alone` the types of those that are not the sync's to book: what is there stays as it is.
     """
 
     object_id: str
@@ -94,14 +94,21 @@ class Decision:
     reasons: tuple[str, ...] = ()
     mode: Mode = Mode.LIVE
     posting_dates: Mapping[EffectType, dt.date] = field(default_factory=dict)
+    left_alone: frozenset[EffectType] = frozenset()
 
     def effect(self, effect_type: EffectType) -> Effect | None:
         """The effect of this type that should exist."""
-        return next((e for e in self.effects if e.effect_type is effect_type), None)
+        for effect in self.effects:
+            if effect.effect_type is effect_type:
+                return effect
+        return None
 
     def hold(self, effect_type: EffectType) -> Hold | None:
         """The first reason why an effect of this type is held."""
-        return next((h for h in self.holds if h.effect_type is effect_type), None)
+        for hold in self.holds:
+            if hold.effect_type is effect_type:
+                return hold
+        return None
 
     def minutes_of(self, outcome: Outcome) -> int:
         """How many of its minutes have this outcome."""
@@ -110,26 +117,14 @@ class Decision:
         return self.minutes if self.outcome is outcome else 0
 
     @cached_property
-    def payloads(self) -> Mapping[EffectType, str]:
-        """The payload of each effect as canonical JSON."""
-        return {effect.effect_type: payload_text(effect) for effect in self.effects}
-
-    @cached_property
     def text(self) -> str:
-        """The body as canonical JSON, made directly: a month has a million of them."""
-        body = self._rest()
-        rest = canonical_json(body)[1:-1]
-        effects = ",".join(self.payloads.values())
-        # In the order of the names, as everywhere in canonical JSON: component, contract_id, effects, holds …
-        head, tail = rest.split(',"holds":', 1)
-        return f'{{{head},"effects":[{effects}],"holds":{tail}}}'
+        """The body as canonical JSON."""
+        return canonical_text(self.to_body())
 
     def to_body(self) -> dict[str, Any]:
-        """The decision as a JSON body, for storing and for hashing."""
-        return {**self._rest(), "effects": [to_payload(e) for e in self.effects]}
-
-    def _rest(self) -> dict[str, Any]:
-        """The body without the effects."""
+        """The decision as a JSON body, for storing and for hashing. Effects are named by the hashes of their payloads:
+        the plan and the ledger have their content.
+        """
         return {
             "outcome": self.outcome.value,
             "minutes": self.minutes,
@@ -139,6 +134,7 @@ class Decision:
             "contract_id": self.route.contract_id,
             "component": self.component,
             "mode": self.mode.value,
+            "effects": {effect.effect_type.value: payload_hash(effect) for effect in self.effects},
             "holds": [{"code": h.code, "effect_type": h.effect_type.value, "detail": h.detail} for h in self.holds],
             "parts": [_part_body(part) for part in self.parts],
             "reasons": list(self.reasons),

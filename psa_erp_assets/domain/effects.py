@@ -8,9 +8,12 @@ mappings used are kept beside it (`Decision.versions`), so that a re-issued rate
 import datetime as dt
 import enum
 import hashlib
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, replace
 from decimal import Decimal
 from json.encoder import encode_basestring
+from operator import attrgetter
+from types import NoneType
 from typing import Any
 
 from psa_erp_assets.domain.money import Money
@@ -51,8 +54,15 @@ class RevenueKind(enum.StrEnum):
     LOSS_PROVISION = "loss_provision"
 
 
+class _Payload:
+    """Room for the payload of an effect, which is no part of its content. Effects cannot be changed."""
+
+    __slots__ = ("payload",)
+    payload: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BillingLine:
+class BillingLine(_Payload):
     """A draft invoice line that stands alone until finance puts it on an invoice.
 
     `amount` is the net in the contract's currency, already rounded by the ERP's profile; `minutes` and `amount`
@@ -80,7 +90,7 @@ class BillingLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CostTransaction:
+class CostTransaction(_Payload):
     """A draft journal entry of project cost: debit delivery cost on the project's account, credit what `kind` says.
 
     `amount` is in the ERP company's currency; minutes and amount are negative on a reversal. `per_hour` is None for
@@ -105,11 +115,11 @@ class CostTransaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntercompanyCharge:
+class IntercompanyCharge(_Payload):
     """A draft journal entry in the books of the entity that employs whoever worked for another entity's project.
 
     Debit intercompany receivable, credit labor charged out, at the transfer price in this company's currency.
-    `partner_company` is the ERP company that owes it.
+    `partner_company` is the ERP company that owes it. `per_hour` is None for an expense, which is charged as it is.
     """
 
     erp_company: str
@@ -117,7 +127,7 @@ class IntercompanyCharge:
     employee_name: str
     service_date: dt.date
     minutes: int
-    per_hour: Money
+    per_hour: Money | None
     amount: Money
     description: str
     posting_date: dt.date | None = None
@@ -129,7 +139,7 @@ class IntercompanyCharge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RevenueEntry:
+class RevenueEntry(_Payload):
     """A draft journal entry of what a contract earned in a month, dated at the month's end.
 
     RECOGNITION debits the contract's balance and credits revenue; LOSS_PROVISION debits the expected loss and credits
@@ -164,12 +174,20 @@ _CLASSES: dict[EffectType, type[Effect]] = {
     EffectType.REVENUE_ENTRY: RevenueEntry,
 }
 _FIELDS = {kind: [(f.name, f.default) for f in fields(of)] for kind, of in _CLASSES.items()}
-_SORTED_FIELDS: dict[type[Effect], list[tuple[str, str, Any]]] = {
+_SORTED_FIELDS: dict[type[Effect], list[tuple[Callable[[Effect], Any], str, bool, Any]]] = {
     of: [
-        (name, f'"{name}":', default)
+        (attrgetter(name), f'"{name}":', default is not MISSING, default)
         for name, default in sorted([("effect_type", MISSING), *_FIELDS[kind]], key=lambda field: field[0])
     ]
     for kind, of in _CLASSES.items()
+}
+_WRITE: dict[type[Any], Callable[[Any], str]] = {
+    str: encode_basestring,
+    int: str,
+    NoneType: lambda _: "null",
+    dt.date: lambda value: f'"{value}"',
+    Money: lambda value: f'{{"amount":"{value.amount}","currency":"{value.currency}"}}',
+    **dict.fromkeys((EffectType, BilledTo, CostKind, RevenueKind), lambda value: f'"{value._value_}"'),
 }
 _MONEY, _DATES = ("per_hour", "amount"), ("service_date", "posting_date")
 _ENUMS: dict[tuple[EffectType, str], type[enum.StrEnum]] = {
@@ -220,23 +238,22 @@ def from_payload(payload: dict[str, Any]) -> Effect:
 def payload_text(effect: Effect) -> str:
     """The payload as canonical JSON: the text of `canonical_json(to_payload(effect))`, made directly.
 
-    A month has a million of them, and each is hashed and stored.
+    A month has a million of them, and each is hashed and stored. An effect keeps the text that was made of it.
     """
+    try:
+        return effect.payload
+    except AttributeError:
+        object.__setattr__(effect, "payload", text := _payload_text(effect))
+        return text
+
+
+def _payload_text(effect: Effect) -> str:
     parts = []
-    for name, label, default in _SORTED_FIELDS[type(effect)]:
-        value = getattr(effect, name)
-        if value is default or value == default:
+    for get, label, optional, default in _SORTED_FIELDS[type(effect)]:
+        value = get(effect)
+        if optional and value == default:
             continue
-        if value.__class__ is str:
-            parts.append(label + encode_basestring(value))
-        elif value.__class__ is Money:
-            parts.append(f'{label}{{"amount":"{value.amount}","currency":"{value.currency}"}}')
-        elif value is None:
-            parts.append(label + "null")
-        elif value.__class__ is int:
-            parts.append(label + str(value))
-        else:
-            parts.append(f'{label}"{value}"')
+        parts.append(label + _WRITE[value.__class__](value))
     return "{" + ",".join(parts) + "}"
 
 

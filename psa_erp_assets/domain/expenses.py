@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from psa_erp_assets.domain.effects import CostKind, CostTransaction
+from psa_erp_assets.domain.costing import Costed
+from psa_erp_assets.domain.effects import CostKind, CostTransaction, IntercompanyCharge
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.money import Money, Rounding
-from psa_erp_assets.domain.records import Expense, LegalEntity
+from psa_erp_assets.domain.records import Employee, Expense, LegalEntity
 from psa_erp_assets.domain.terms import ExpenseTerms
 
 
@@ -104,7 +105,7 @@ def rebill(
 
 
 def reimbursed(expense: Expense, *, selling: LegalEntity, master: MasterData) -> Converted | ExpenseGap:
-    """What the employer pays back, in the selling entity's currency at the rate of the service date.
+    """What the employer pays back, in an entity's currency at the rate of the service date.
 
     The gap is `no_fx_rate`.
     """
@@ -114,27 +115,54 @@ def reimbursed(expense: Expense, *, selling: LegalEntity, master: MasterData) ->
 def expense_cost(
     expense: Expense,
     *,
+    employee: Employee,
     selling: LegalEntity,
+    employing: LegalEntity | None,
     analytic: str,
-    employee_name: str,
     master: MasterData,
     rounding: Rounding,
-) -> CostTransaction | ExpenseGap:
-    """The cost of an expense on its project: what is `reimbursed`, rounded once. The gap is `no_fx_rate`."""
+) -> Costed | ExpenseGap:
+    """The cost of an expense on its project: what is `reimbursed`, rounded once.
+
+    Where another entity than the selling one employs whoever spent it, that one pays it back and charges it on, in its
+    own books and without a mark-up, which is for work. `employing` is None while the ERP has no company for it. The gap
+    is `no_fx_rate`, or `legal_entity_not_in_erp`: there are cost and charge or neither, as in `costing.labor_rate`.
+    """
     paid = reimbursed(expense, selling=selling, master=master)
     if isinstance(paid, ExpenseGap):
         return paid
-    return CostTransaction(
+    description = f"{expense.category}: {expense.description}"
+    lent = employee.legal_entity != selling.code
+    cost = CostTransaction(
         erp_company=selling.erp_company,
         analytic=analytic,
-        employee_name=employee_name,
+        employee_name=employee.name,
         service_date=expense.service_date,
         minutes=0,
         per_hour=None,
         amount=paid.exact.rounded(rounding),
-        description=f"{expense.category}: {expense.description}",
-        kind=CostKind.EXPENSE,
+        description=description,
+        kind=CostKind.INTERCOMPANY if lent else CostKind.EXPENSE,
     )
+    if not lent:
+        return Costed(cost=cost, charge=None, versions=paid.versions("cost_fx"))
+    if employing is None:
+        detail = f"{employee.legal_entity}, which employs {employee.id}, has no company in the ERP"
+        return ExpenseGap(code="legal_entity_not_in_erp", detail=detail)
+    own = reimbursed(expense, selling=employing, master=master)
+    if isinstance(own, ExpenseGap):
+        return own
+    charge = IntercompanyCharge(
+        erp_company=employing.erp_company,
+        partner_company=selling.erp_company,
+        employee_name=employee.name,
+        service_date=expense.service_date,
+        minutes=0,
+        per_hour=None,
+        amount=own.exact.rounded(rounding),
+        description=description,
+    )
+    return Costed(cost=cost, charge=charge, versions=paid.versions("cost_fx") | own.versions("charge_fx"))
 
 
 def _convert(amount: Money, currency: str, on: dt.date, master: MasterData) -> Converted | ExpenseGap:

@@ -3,9 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 KEY_VERSION = "1"
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def posting_key(*, tenant: str, erp_company: str, effect_type: str, object_id: str, revision: int, leg: str) -> str:
@@ -14,17 +17,28 @@ def posting_key(*, tenant: str, erp_company: str, effect_type: str, object_id: s
     Never the payload, a time or an attempt, so that every retry of an effect has the key of the first try.
     Length prefixes keep it injective: ("ab", "c") and ("a", "bc") differ.
     """
-    prefixed = bytearray()
-    for part in (KEY_VERSION, tenant, erp_company, effect_type, object_id, str(revision), leg):
-        raw = part.encode()
-        prefixed += len(raw).to_bytes(4, "big") + raw
-    return hashlib.sha256(prefixed).hexdigest()[:32]
+    prefix = _prefixed(KEY_VERSION) + _prefixed(tenant) + _prefixed(erp_company) + _prefixed(effect_type)
+    raw = object_id.encode()
+    rest = len(raw).to_bytes(4, "big") + raw + _prefixed(str(revision)) + _prefixed(leg)
+    return hashlib.sha256(prefix + rest).hexdigest()[:32]
+
+
+@cache
+def _prefixed(part: str) -> bytes:
+    """A part that many keys share, with its length before it."""
+    raw = part.encode()
+    return len(raw).to_bytes(4, "big") + raw
 
 
 def canonical_json(body: Mapping[str, Any]) -> str:
     """One spelling of a JSON body: sorted keys, no spaces, no floats. Raises TypeError where a float hides."""
     _refuse_floats(body)
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _encode(body)
+
+
+def canonical_text(body: Mapping[str, Any]) -> str:
+    """The same for a body that is made of texts and integers alone, which nobody has to look through for floats."""
+    return _encode(body)
 
 
 def content_hash(body: Mapping[str, Any]) -> str:

@@ -4,11 +4,12 @@ import datetime as dt
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import NamedTuple, Protocol, TypeVar
 
 from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.links import CANONICAL, Link, LinkType
 from psa_erp_assets.domain.money import divide, multiply
 from psa_erp_assets.domain.records import (
     BillRate,
@@ -90,7 +91,12 @@ class Conversion:
 
 @dataclass(frozen=True, kw_only=True)
 class MasterData:
-    """Everything that decisions are enriched with. Built once per planning run, never changed."""
+    """Everything that decisions are enriched with. Built once per planning run, never changed.
+
+    `links` are what stewards have decided about which record is which; they count where a date is given, and only where
+    exact keys say nothing, unless they are about to say otherwise (`Link.over_exact`). `contested` are records about
+    which two systems do not agree, by entity and id, with what they say: work that depends on them waits.
+    """
 
     legal_entities: Sequence[LegalEntity]
     customers: Sequence[Customer]
@@ -103,6 +109,8 @@ class MasterData:
     tax_profiles: Sequence[TaxProfile]
     closed_periods: frozenset[tuple[str, ServiceMonth]] = frozenset()
     rate_cards: Sequence[RateCardLine] = ()
+    links: Sequence[Link] = ()
+    contested: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     _entity: Mapping[str, LegalEntity] = field(init=False, repr=False)
     _customer: Mapping[str, Customer] = field(init=False, repr=False)
@@ -110,6 +118,10 @@ class MasterData:
     _amended: Mapping[str, Sequence[tuple[dt.date, Contract]]] = field(init=False, repr=False)
     _project: Mapping[str, Project] = field(init=False, repr=False)
     _of_contract: Mapping[str, Sequence[Project]] = field(init=False, repr=False)
+    _project_by_id: Mapping[str, Project] = field(init=False, repr=False)
+    _employee_by_id: Mapping[str, Employee] = field(init=False, repr=False)
+    _link_from: Mapping[tuple[str, str, str], Sequence[Link]] = field(init=False, repr=False)
+    _link_to: Mapping[tuple[str, str, str], Sequence[Link]] = field(init=False, repr=False)
     _employee: Mapping[str, Employee] = field(init=False, repr=False)
     _bill: Mapping[tuple[str, str | None], Sequence[BillRate]] = field(init=False, repr=False)
     _cost: Mapping[str, Sequence[CostRate]] = field(init=False, repr=False)
@@ -126,7 +138,11 @@ class MasterData:
             (r for r in self.rate_cards if r.contract_id is None), lambda r: (r.card, r.project_id is not None)
         )
         fx = _grouped(sorted(self.fx_rates, key=lambda r: (r.date, r.id)), lambda r: (r.from_currency, r.to_currency))
-        index = {
+        index: dict[str, object] = {
+            "_link_from": _grouped(self.links, lambda k: (k.object_type, k.system, k.source_id)),
+            "_link_to": _grouped(self.links, lambda k: (k.object_type, k.system, k.canonical_id)),
+            "_project_by_id": {p.id: p for p in self.projects},
+            "_employee_by_id": {e.id: e for e in self.employees},
             "_entity": {e.code: e for e in self.legal_entities},
             "_customer": {c.id: c for c in self.customers},
             "_contract": {c.id: c for c in self.contracts},
@@ -136,9 +152,6 @@ class MasterData:
                 if c.amendments
             },
             "_project": {p.psa_id: p for p in self.projects},
-            "_of_contract": _grouped(
-                sorted((p for p in self.projects if p.contract_id), key=lambda p: p.id), lambda p: p.contract_id
-            ),
             "_employee": {e.psa_user_id: e for e in self.employees if e.psa_user_id is not None},
             "_bill": _newest_first(self.bill_rates, lambda r: (r.project_id, r.employee_id)),
             "_cost": _newest_first(self.cost_rates, lambda r: r.employee_id),
@@ -151,6 +164,15 @@ class MasterData:
         }
         for name, value in index.items():
             object.__setattr__(self, name, value)
+        by_contract = _grouped(
+            sorted(
+                ((contract, project) for project in self.projects for contract in self._contracts_of(project)),
+                key=lambda pair: (pair[0], pair[1].id),
+            ),
+            lambda pair: pair[0],
+        )
+        of_contract = {c: [self._with_account(p, None) for _, p in pairs] for c, pairs in by_contract.items()}
+        object.__setattr__(self, "_of_contract", of_contract)
 
     def legal_entity(self, code: str) -> LegalEntity | None:
         """The entity with this code, None while the ERP has no company for it."""
@@ -169,21 +191,49 @@ class MasterData:
         past = bisect_right(amended, on, key=lambda version: version[0])
         return amended[past - 1][1] if past else contract
 
-    def customer(self, customer_id: str) -> Customer | None:
-        """The customer with this id."""
-        return self._customer.get(customer_id)
+    def customer(self, customer_id: str, on: dt.date | None = None) -> Customer | None:
+        """The customer with this id; with a date the one that stands for it on that day."""
+        if on is None or not self.links:
+            return self._customer.get(customer_id)
+        customer = self._customer.get(self._survivor(LinkType.CUSTOMER, customer_id, on))
+        if customer is not None and customer.erp_party is None:
+            party = self._source_of(LinkType.CUSTOMER, "tryton", customer.id, on)
+            return customer if party is None else replace(customer, erp_party=party)
+        return customer
 
-    def project(self, psa_id: str | None) -> Project | None:
-        """The project that the PSA knows by this id."""
-        return self._project.get(psa_id) if psa_id else None
+    def project(self, psa_id: str | None, on: dt.date | None = None) -> Project | None:
+        """The project that the PSA knows by this id; with a date as stewards have mapped it for that day."""
+        if not psa_id:
+            return None
+        exact = self._project.get(psa_id)
+        if on is None or not self.links:
+            return exact
+        link = self._linked(LinkType.PROJECT, psa_id, on)
+        if link is not None and (exact is None or link.over_exact):
+            exact = self._project_by_id.get(link.canonical_id)
+        if exact is None:
+            return None
+        found = self._project_by_id.get(self._survivor(LinkType.PROJECT, exact.id, on), exact)
+        agreed = self._linked(LinkType.CONTRACT, psa_id, on)
+        if agreed is not None and (found.contract_id is None or agreed.over_exact):
+            found = replace(found, contract_id=agreed.canonical_id)
+        return self._with_account(found, on)
 
     def projects_of(self, contract_id: str) -> Sequence[Project]:
         """The projects of a contract, in the order of their ids."""
         return self._of_contract.get(contract_id, ())
 
-    def employee(self, psa_user_id: str) -> Employee | None:
-        """The employee behind this PSA user."""
-        return self._employee.get(psa_user_id)
+    def employee(self, psa_user_id: str, on: dt.date | None = None) -> Employee | None:
+        """The employee behind this PSA user; with a date the one behind them on that day."""
+        exact = self._employee.get(psa_user_id)
+        if on is None or not self.links:
+            return exact
+        link = self._linked(LinkType.EMPLOYEE, psa_user_id, on)
+        if link is not None and (exact is None or link.over_exact):
+            exact = self._employee_by_id.get(link.canonical_id)
+        if exact is None:
+            return None
+        return self._employee_by_id.get(self._survivor(LinkType.EMPLOYEE, exact.id, on), exact)
 
     def project_rate(self, project_id: str, employee_id: str | None, on: dt.date) -> BillRate | None:
         """The PSA's rate on the project for just this person, or (None) the one for everybody, as of the date."""
@@ -242,6 +292,44 @@ class MasterData:
             if first is not None and second is not None:
                 return Conversion(multiply(first.rate, second.rate), first.rate_ids + second.rate_ids)
         return None
+
+    def _linked(self, object_type: LinkType, psa_id: str, on: dt.date) -> Link | None:
+        """What a steward has mapped the PSA's id to on a day."""
+        links = self._link_from.get((object_type, "clockify", psa_id), ())
+        return next((link for link in links if link.holds_on(on)), None)
+
+    def _source_of(self, object_type: LinkType, system: str, canonical_id: str, on: dt.date | None) -> str | None:
+        """The id that stands for a canonical one in a system; None where there is none, or which is meant is open."""
+        links = self._link_to.get((object_type, system, canonical_id), ())
+        ids = {link.source_id for link in links if on is None or link.holds_on(on)}
+        return ids.pop() if len(ids) == 1 else None
+
+    def _survivor(self, object_type: LinkType, canonical_id: str, on: dt.date) -> str:
+        """The canonical id that has taken the place of another one on a day, or that one itself."""
+        seen = {canonical_id}
+        while True:
+            links = self._link_from.get((object_type, CANONICAL, canonical_id), ())
+            link = next((link for link in links if link.holds_on(on)), None)
+            if link is None or link.canonical_id in seen:
+                return canonical_id
+            canonical_id = link.canonical_id
+            seen.add(canonical_id)
+
+    def _contracts_of(self, project: Project) -> set[str]:
+        """Every contract that the project is or was under, by the CRM or by a steward's word."""
+        links = self._link_from.get((LinkType.CONTRACT, "clockify", project.psa_id), ())
+        return {link.canonical_id for link in links} | ({project.contract_id} if project.contract_id else set())
+
+    def _with_account(self, project: Project, on: dt.date | None) -> Project:
+        """The project with the analytic accounts that stewards have given it, where the ERP knows none by its code."""
+        links = self._link_to.get((LinkType.PROJECT, "tryton", project.id), ())
+        accounts: dict[str, str] = {}
+        for link in links:
+            if link.erp_company is not None and (on is None or link.holds_on(on)):
+                accounts.setdefault(link.erp_company, link.source_id)
+        if not accounts:
+            return project
+        return replace(project, erp_analytics=accounts | dict(project.erp_analytics))
 
     def _quoted(self, from_currency: str, to_currency: str, on: dt.date) -> Conversion | None:
         for pair, inverse in (((from_currency, to_currency), False), ((to_currency, from_currency), True)):

@@ -34,6 +34,9 @@ class Rounding(enum.StrEnum):
         return decimal.ROUND_HALF_UP if self is Rounding.HALF_UP else decimal.ROUND_HALF_EVEN
 
 
+_MODES = {rounding: rounding.mode for rounding in Rounding}
+
+
 class CurrencyMismatchError(ValueError):
     """Two currencies met where one was expected; adding them would be a total that means nothing."""
 
@@ -86,8 +89,7 @@ class Money:
 
     def to_digits(self, digits: int, rounding: Rounding) -> "Money":
         """To so many digits after the decimal point; a rate may carry more than its currency has."""
-        quantum = Decimal(1).scaleb(-digits)
-        return Money(self.amount.quantize(quantum, rounding=rounding.mode, context=_CONTEXT), self.currency)
+        return Money(self.amount.quantize(_quantum(digits), _MODES[rounding], _CONTEXT), self.currency)
 
     def minor_units(self) -> int:
         """The amount as a whole number of minor units. Raises ValueError if it is not one."""
@@ -104,6 +106,17 @@ class Money:
     def _same_currency(self, other: "Money") -> None:
         if other.currency != self.currency:
             raise CurrencyMismatchError(f"{self} and {other} are of two currencies")
+
+
+@functools.cache
+def _quantum(digits: int) -> Decimal:
+    """One unit of the last of so many digits after the decimal point."""
+    return Decimal(1).scaleb(-digits)
+
+
+def add(left: Decimal, right: Decimal) -> Decimal:
+    """The sum in the context of this module."""
+    return _CONTEXT.add(left, right)
 
 
 def multiply(left: Decimal, right: Decimal) -> Decimal:

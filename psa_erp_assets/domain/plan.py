@@ -5,7 +5,7 @@ that is already as it should be gives an empty plan, so plan(plan) = plan.
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -14,14 +14,14 @@ from psa_erp_assets.domain.decision import Decision, Hold, Mode
 from psa_erp_assets.domain.effects import BillingLine, Effect, EffectType, booking_date, payload_hash, reversal_of
 from psa_erp_assets.domain.faults import LIMITS
 from psa_erp_assets.domain.keys import posting_key
-from psa_erp_assets.domain.posting import ON_DOCUMENT, Leg, Posting, State
+from psa_erp_assets.domain.posting import ON_DOCUMENT, Leg, Operation, Posting, State
 
 
 class Action(enum.StrEnum):
     """What a plan item does. HOLD, WAIT, BLOCKED and SHADOW do nothing to the ERP; they say why nothing happens.
 
-    VOID takes note of what the ERP has done itself: it cancelled the invoice that a line was on. SHADOW is what would
-    be done where the rollout has not gone live.
+    VOID takes note of what the ERP has done itself: it cancelled the document that a line was on. Where that line took
+    another one back, the other one counts again. SHADOW is what would be done where the rollout has not gone live.
     """
 
     CREATE = "create"
@@ -87,18 +87,19 @@ def plan_entry(
 ) -> list[PlanItem]:
     """The plan of one object: for each effect type, from what is there (`postings`, all of this object, in any order)
     to what the decision wants. `on_document` are the keys whose ERP document another document has taken up,
-    `cancelled` those of them whose document the ERP has cancelled.
+    `cancelled` those of them whose document the ERP has cancelled, each of what is VERIFIED or REVERSED.
     """
     if decision.mode is Mode.OFF:
         return []
     planned: list[tuple[_Chain, list[PlanItem]]] = []
     shut: dict[EffectType, frozenset[str]] = {}
     for effect_type in EffectType:
-        mine = sorted((p for p in postings if p.effect_type is effect_type), key=lambda p: p.revision)
+        mine = [p for p in postings if p.effect_type is effect_type] if postings else []
+        mine.sort(key=lambda p: p.revision)
         if not mine and decision.effect(effect_type) is None and decision.hold(effect_type) is None:
             continue
         chain = _Chain(decision, effect_type, mine, on_document, cancelled=cancelled, tenant=tenant)
-        planned.append((chain, chain.items()))
+        planned.append((chain, chain.left_alone() if effect_type in decision.left_alone else chain.items()))
         # A draft invoice line is in no period; finance dates the invoice.
         bills = effect_type is EffectType.BILLING_LINE
         shut[effect_type] = frozenset() if bills else chain.shut(planned[-1][1], closed or {})
@@ -130,31 +131,77 @@ class _Chain:
         self.decision, self.effect_type, self.tenant = decision, effect_type, tenant
         self.wanted = decision.effect(effect_type)
         self.hold = decision.hold(effect_type)
-        self.postings, self.on_document, self.cancelled = postings, on_document, cancelled
+        self.postings, self.on_document, self.cancelled = list(postings), on_document, cancelled
+        self.by_key = {p.key: p for p in postings}
         self.next_revision = max((p.revision for p in postings), default=0) + 1
 
     def items(self) -> list[PlanItem]:
         """What is to be done, as if every period were open."""
-        originals = [p for p in self.postings if p.leg is Leg.ORIGINAL and p.state not in _ENDED]
         held = [self._item(Action.HOLD, self.hold.detail, hold=self.hold)] if self.hold is not None else []
-        void = [p for p in originals if p.state is State.VERIFIED and p.key in self.cancelled]
-        voided = [item for p in void for item in self._void(p)]
+        cancelled = [p for p in self.postings if p.state is State.VERIFIED and self._is_cancelled(p)]
+        voided = [item for p in reversed(cancelled) for item in self._void(p)]
         if not all(item.acts for item in voided):
             return voided + held
-        left = [p for p in originals if p not in void]
-        return voided + self._act_on(left) + held
+        # From here on as the ledger will be when these have been taken note of.
+        self._take_note(item.key for item in voided if item.action is Action.VOID)
+        loose = [p for p in self.postings if self._is_loose(p)]
+        corrected = [item for p in loose for item in self._take_back(p, "what it takes back is on a cancelled invoice")]
+        originals = [p for p in self.postings if p.leg is Leg.ORIGINAL and p.state not in _ENDED]
+        return voided + corrected + self._act_on(originals) + held
 
-    def _void(self, original: Posting) -> list[PlanItem]:
-        """`original` is on a cancelled document: it counts for nothing, and nothing may take it back a second time."""
-        removal = self._removal_of(original)
+    def left_alone(self) -> list[PlanItem]:
+        """Somebody books it by hand, or nobody does: what is in the ERP stays, and nothing more is sent."""
+        unsent = [p for p in self.postings if p.state in _UNSENT or p.state is State.REJECTED]
+        return [self._on(Action.CANCEL, p, "it is not for the sync to book") for p in unsent]
+
+    def _is_cancelled(self, posting: Posting) -> bool:
+        return posting.operation is Operation.CREATE and posting.key in self.cancelled
+
+    def _is_loose(self, posting: Posting) -> bool:
+        """Whether it takes back, in the ERP, what counts for nothing any more since its document was cancelled."""
+        in_erp = posting.operation is Operation.CREATE and posting.state is State.VERIFIED
+        return in_erp and posting.target_key is not None and posting.target_key in self.cancelled
+
+    def _void(self, posting: Posting) -> list[PlanItem]:
+        """`posting` is on a cancelled document: it counts for nothing, and nothing may take it back a second time.
+
+        What it took back itself counts again, unless that is on a cancelled document too.
+        """
+        removal = self._removal_of(posting)
         if removal is not None and removal.state in _NEEDS_HUMAN:
             return [self._on(Action.BLOCKED, removal, f"it is in {removal.state.value} and waits for a person")]
         if removal is not None and removal.state in _SENT:
             return [self._on(Action.WAIT, removal, f"it is {removal.state.value}")]
-        void = self._on(Action.VOID, original, "finance cancelled its invoice in the ERP")
+        items = [self._on(Action.VOID, posting, "finance cancelled its invoice in the ERP")]
+        if removal is not None:
+            items.insert(0, self._on(Action.CANCEL, removal, "what it was to take back is on a cancelled invoice"))
+        target = self.by_key.get(posting.target_key or "")
+        while target is not None and self._is_cancelled(target):
+            items.append(self._on(Action.VOID, target, "what took it back is on a cancelled invoice, as it is itself"))
+            target = self.by_key.get(target.target_key or "")
+        return items
+
+    def _take_note(self, voided: Iterable[str | None]) -> None:
+        """Let the postings be as the voids leave them: `posting.void`, and `posting.restore` of what one took back."""
+        for key in voided:
+            assert key is not None
+            posting = self.by_key[key]
+            self.by_key[key] = replace(posting, state=State.REVERSED)
+            target = self.by_key.get(posting.target_key or "")
+            if target is not None and target.state is State.REVERSED:
+                self.by_key[target.key] = replace(target, state=State.VERIFIED)
+        self.postings = [self.by_key[p.key] for p in self.postings]
+
+    def _take_back(self, posting: Posting, reason: str) -> list[PlanItem]:
+        """What is in the ERP and not to count there: removed, unless its removal is on its way."""
+        removal = self._removal_of(posting)
         if removal is None:
-            return [void]
-        return [self._on(Action.CANCEL, removal, "what it was to take back is on a cancelled invoice"), void]
+            return [self._remove(posting, reason)]
+        if removal.state is State.REJECTED:
+            return [self._on(Action.RETRY, removal, f"was rejected: {removal.fault_code}")]
+        if removal.state in _NEEDS_HUMAN:
+            return [self._on(Action.BLOCKED, removal, f"it is in {removal.state.value} and waits for a person")]
+        return []
 
     def shut(self, items: Sequence[PlanItem], closed: ClosedPeriods) -> frozenset[str]:
         """Which closed periods the items would post into, and whose they are."""
@@ -180,21 +227,41 @@ class _Chain:
         return effect.erp_company, ServiceMonth.of(booking_date(effect))
 
     def _act_on(self, originals: Sequence[Posting]) -> list[PlanItem]:
-        """Bring the newest original to what is wanted; one that was never sent yields to those before it."""
+        """Bring the newest original to what is wanted; one that was never sent yields to those before it.
+
+        Those before it in the ERP are being removed, but for one whose credit note finance has cancelled.
+        """
         if not originals:
             return self._create("not in the ERP yet", depends_on=None)
         last, before = originals[-1], originals[:-1]
-        if last.state in _SENT:
-            return [] if self._same(last) else [self._on(Action.WAIT, last, f"it is {last.state.value}")]
         if last.state in _NEEDS_HUMAN:
             return [self._on(Action.BLOCKED, last, f"it is in {last.state.value} and waits for a person")]
-        if not self._same(last):
-            if last.state is State.VERIFIED:
-                return self._remove_and_replace(last)
-            return [self._on(Action.CANCEL, last, self._why_not_wanted()), *self._act_on(before)]
+        if self._same(last):
+            return [*self._clear(before), *self._go_on(last)]
+        if last.state in _SENT:
+            return [self._on(Action.WAIT, last, f"it is {last.state.value}")]
+        if last.state is State.VERIFIED:
+            return self._replace(originals)
+        return [self._on(Action.CANCEL, last, self._why_not_wanted()), *self._act_on(before)]
+
+    def _go_on(self, last: Posting) -> list[PlanItem]:
+        """`last` is what is wanted, wherever it is on its way."""
+        if last.state in _SENT:
+            return []
         if last.state is State.REJECTED:
             return [self._on(Action.RETRY, last, f"was rejected: {last.fault_code}")]
         return self._keep(last)
+
+    def _replace(self, originals: Sequence[Posting]) -> list[PlanItem]:
+        """The last is in the ERP and not what is wanted. Nothing is written anew where another one is just that."""
+        again = next((p for p in reversed(originals) if self._same(p) and self._removal_of(p) is None), None)
+        if again is not None:
+            return self._clear([p for p in originals if p is not again])
+        return [*self._clear(originals[:-1]), *self._remove_and_replace(originals[-1])]
+
+    def _clear(self, originals: Sequence[Posting]) -> list[PlanItem]:
+        """Take back those that are in the ERP beside the one that counts."""
+        return [item for p in originals for item in self._take_back(p, "another line of the same work counts")]
 
     def _keep(self, last: Posting) -> list[PlanItem]:
         """`last` is what is wanted: stop its removal, or follow it if that cannot be stopped any more."""
@@ -208,17 +275,13 @@ class _Chain:
         if self._is_gap() and last.source_revision == self.decision.revision:
             # Nothing about the work changed; a gap in master data is no reason to take back what was right.
             return self._stop_removal(last, "its work has not changed, and what replaces it is held")
-        removal = self._removal_of(last)
-        if removal is None:
-            step = self._remove(last)
-        elif removal.state is State.REJECTED:
-            step = self._on(Action.RETRY, removal, f"was rejected: {removal.fault_code}")
-        elif removal.state in _NEEDS_HUMAN:
-            return [self._on(Action.BLOCKED, removal, f"it is in {removal.state.value} and waits for a person")]
-        else:
+        steps = self._take_back(last, self._why_not_wanted())
+        if not steps:
+            removal = self._removal_of(last)
+            assert removal is not None
             return self._create("its predecessor is being removed", depends_on=removal.key)
-        assert step.key is not None
-        return [step, *self._create(self._why_not_wanted(), depends_on=step.key)]
+        (step,) = steps
+        return steps if not step.acts else [step, *self._create(self._why_not_wanted(), depends_on=step.key)]
 
     def _is_gap(self) -> bool:
         """Whether only master data are missing, so that what should exist cannot be told.
@@ -247,18 +310,35 @@ class _Chain:
             return posting
         return None
 
-    def _remove(self, original: Posting) -> PlanItem:
-        assert original.effect is not None
-        taken_up = self._taken_up(original)
+    def _remove(self, posting: Posting, reason: str) -> PlanItem:
+        assert posting.effect is not None
+        taken_up = self._taken_up(posting)
         leg = Leg.REVERSAL if taken_up else Leg.WITHDRAWAL
+        effect = self._reversal(posting.effect) if taken_up else posting.effect
+        revision = self._revision_of_removal(posting, leg, effect)
         return self._item(
             Action.REVERSE if taken_up else Action.WITHDRAW,
-            self._why_not_wanted(),
-            revision=original.revision,
-            key=self._key(original.effect.erp_company, original.revision, leg),
-            target_key=original.key,
-            effect=self._reversal(original.effect) if taken_up else original.effect,
+            reason,
+            revision=revision,
+            key=self._key(effect.erp_company, revision, leg),
+            target_key=posting.key,
+            effect=effect,
         )
+
+    def _revision_of_removal(self, target: Posting, leg: Leg, effect: Effect) -> int:
+        """The target's own revision, so that the key follows from the target's.
+
+        A removal that was cancelled is taken up again as it was; a new revision where the key is another one's, such as
+        that of a credit note which finance has cancelled.
+        """
+        for removal in self.postings:
+            as_before = leg is Leg.WITHDRAWAL or removal.payload_hash == payload_hash(effect)
+            if (removal.target_key, removal.leg, removal.state) == (target.key, leg, State.CANCELLED) and as_before:
+                return removal.revision
+        if self._key(effect.erp_company, target.revision, leg) not in self.by_key:
+            return target.revision
+        self.next_revision += 1
+        return self.next_revision - 1
 
     def _reversal(self, effect: Effect) -> Effect:
         """The reversal, in the period that somebody has chosen for this object if its own is closed."""

@@ -84,6 +84,7 @@ class Event(enum.StrEnum):
     VERIFIED = "verified"
     DRIFTED = "drifted"
     SUPERSEDED = "superseded"
+    RESTORED = "restored"
     RETRIED = "retried"
 
 
@@ -123,6 +124,7 @@ TRANSITIONS: Mapping[Event, _Ways] = {
     Event.VERIFIED: _ways((_S.CONFIRMED, _S.DRIFT), _S.VERIFIED),
     Event.DRIFTED: _ways((_S.CONFIRMED, _S.DRIFT), _S.DRIFT),
     Event.SUPERSEDED: _ways((_S.VERIFIED, _S.DRIFT), _S.WITHDRAWN, _S.REVERSED),
+    Event.RESTORED: _ways((_S.REVERSED,), _S.VERIFIED),
     # A person or the planner asks again.
     Event.RETRIED: {
         _S.REJECTED: frozenset({_S.READY, _S.PLANNED}),
@@ -534,6 +536,11 @@ def supersede(target: Posting, now: dt.datetime, by: Posting) -> Transition:
 def void(posting: Posting, now: dt.datetime, reason: str) -> Transition:
     """The ERP itself has taken it back, by cancelling the document that it was on."""
     return _move(posting, Event.SUPERSEDED, State.REVERSED, now, detail={"reason": reason})
+
+
+def restore(target: Posting, now: dt.datetime, void: Posting) -> Transition:
+    """It counts again: what took it back is void, on a document that the ERP has cancelled."""
+    return _move(target, Event.RESTORED, State.VERIFIED, now, detail={"void": void.key})
 
 
 def retry(posting: Posting, now: dt.datetime, reason: str) -> Transition:

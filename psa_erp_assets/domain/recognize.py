@@ -4,17 +4,18 @@ What belongs here: from running totals to effects. What does not: how much is ea
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from psa_erp_assets.domain.balances import ComponentBalance
+from psa_erp_assets.domain.balances import BOOKS, ComponentBalance, added
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decide import Decider
 from psa_erp_assets.domain.decision import Decision, Hold, Outcome, Route
 from psa_erp_assets.domain.effects import EffectType, RevenueEntry, RevenueKind
 from psa_erp_assets.domain.limits import retainers_of
 from psa_erp_assets.domain.money import Money
-from psa_erp_assets.domain.records import Contract
+from psa_erp_assets.domain.records import Contract, LegalEntity
 from psa_erp_assets.domain.revenue import (
     Progress,
     Recognized,
@@ -42,34 +43,50 @@ class RecognizedMonth:
 
 
 def recognize_month(
-    where: Route, contract: Contract, component: Component, balance: ComponentBalance, decider: Decider
+    month: ServiceMonth,
+    contract: Contract,
+    component: Component,
+    balance: ComponentBalance,
+    *,
+    decider: Decider,
+    previous: ComponentBalance,
 ) -> RecognizedMonth:
-    """What a component earns in the month of `where`. `balance` has everything of the month but that.
+    """What a component earns in a month, in the books of the entity that sells on its last day.
+
+    `contract` is as of that day, `balance` has everything of the month but what it earns, and `previous` is what the
+    month closed with when it was settled before.
 
     As-billed revenue needs no entry, since its billing lines credit revenue, unless it was earned otherwise before an
-    amendment. Where what is earned cannot be told, an entry is held and the next month catches up.
+    amendment. Where what is earned cannot be told, an entry is held and the next month catches up. What
+    the month's entry said before stays in the ERP then, and so it counts as recognized: the next month would book it
+    again otherwise.
     """
-    month, terms = where.service_month, component.recognition
+    where, terms = Route(contract.legal_entity, month, contract.id), component.recognition
     as_billed = terms.method is Recognition.AS_BILLED and balance.earned == balance.billed
-    no_loss = terms.estimate.total_cost is None and not balance.provided
+    no_loss = terms.estimate.total_cost is None and not any(balance.provided.values())
     if (as_billed and no_loss) or month.last_day < contract.valid_from:
         return RecognizedMonth(balance=balance)
     entity = decider.master.legal_entity(where.legal_entity)
     held = _Entry(where, contract, component, decider, month.last_day)
+    kept = _as_before(balance, previous)
     if entity is None:
-        return held.stopped(balance, "legal_entity_not_in_erp", f"{where.legal_entity} has no company in the ERP")
+        return held.stopped(kept, "legal_entity_not_in_erp", f"{where.legal_entity} has no company in the ERP")
     conversion = decider.master.conversion(contract.currency, entity.currency, month.last_day)
     if conversion is None:
         detail = f"no {contract.currency}/{entity.currency} rate on or before {month.last_day}"
-        return held.stopped(balance, "no_fx_rate", detail)
-    analytic = decider.analytic(contract, component)
+        return held.stopped(kept, "no_fx_rate", detail)
+    cost, provided = (in_books(a, contract, entity, month, decider) for a in (balance.cost, balance.provided))
+    if cost is None or provided is None:
+        detail = f"no rate into {entity.currency} on the day from which {entity.code} sells {contract.id}"
+        return held.stopped(kept, "no_fx_rate", detail)
+    analytic = decider.analytic(contract, component, entity)
     if analytic is None:
         detail = f"no project of {contract.id} has an analytic account in {entity.code}"
-        return held.stopped(balance, "project_not_in_erp", detail)
+        return held.stopped(kept, "project_not_in_erp", detail)
     rounding = decider.rules.rounding
     earned = earned_to_date(
         component,
-        progress_of(contract, balance, month),
+        progress_of(contract, balance, month, cost=cost),
         start=contract.valid_from,
         end=contract.valid_to,
         rounding=rounding,
@@ -77,10 +94,8 @@ def recognize_month(
         price=retainer_price(contract, component, month, decider),
     )
     if isinstance(earned, RevenueGap):
-        return held.stopped(balance, earned.code, earned.detail)
-    before = Recognized(
-        earned=Money(balance.earned, contract.currency), provided=Money(balance.provided, entity.currency)
-    )
+        return held.stopped(kept, earned.code, earned.detail)
+    before = Recognized(earned=Money(balance.earned, contract.currency), provided=Money(provided, entity.currency))
     moved = movement(before, earned)
     amounts = {
         RevenueKind.RECOGNITION: moved.recognition.converted(conversion.rate, entity.currency).rounded(rounding),
@@ -110,8 +125,50 @@ def recognize_month(
         if amount.amount
     )
     return RecognizedMonth(
-        balance=replace(balance, earned=earned.amount.amount, provided=earned.provision.amount), decisions=entries
+        balance=replace(
+            balance,
+            earned=earned.amount.amount,
+            provided={entity.currency: earned.provision.amount},
+            entered=moved.recognition.amount,
+            entered_loss={entity.currency: moved.loss_provision.amount},
+        ),
+        decisions=entries,
     )
+
+
+def _as_before(balance: ComponentBalance, previous: ComponentBalance) -> ComponentBalance:
+    """The totals with what the month's own entries brought when it was settled before."""
+    provided = balance.provided
+    for currency, amount in previous.entered_loss.items():
+        provided = added(provided, currency, amount)
+    return replace(
+        balance,
+        earned=balance.earned + previous.entered,
+        provided=provided,
+        entered=previous.entered,
+        entered_loss=previous.entered_loss,
+    )
+
+
+def in_books(
+    amounts: Mapping[str, Decimal], contract: Contract, entity: LegalEntity, month: ServiceMonth, decider: Decider
+) -> Decimal | None:
+    """Amounts by currency of books in those of the entity that sells at a month's end; None where a rate is missing.
+
+    What another entity's books had is converted at the rate of the day on which this one took the contract over, so
+    that it does not move with later rates.
+    """
+    total, record = Decimal(0), decider.master.contract(contract.id) or contract
+    for currency, amount in amounts.items():
+        if currency in (BOOKS, entity.currency) or not amount:
+            total += amount
+            continue
+        into = decider.master.conversion(currency, entity.currency, record.sold_since(month.last_day))
+        if into is None:
+            return None
+        converted = Money(amount, currency).converted(into.rate, entity.currency)
+        total += converted.rounded(decider.rules.rounding).amount
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +220,12 @@ def retainer_price(contract: Contract, component: Component, month: ServiceMonth
     return price
 
 
-def progress_of(contract: Contract, balance: ComponentBalance, month: ServiceMonth) -> Progress:
-    """What a component's totals say has happened by the end of a month."""
+def progress_of(contract: Contract, balance: ComponentBalance, month: ServiceMonth, *, cost: Decimal) -> Progress:
+    """What a component's totals say has happened by the end of a month; `cost` is theirs `in_books`."""
     return Progress(
         month=month,
         billed=Money(balance.billed, contract.currency),
-        cost=balance.cost,
+        cost=cost,
         minutes=balance.minutes,
         milestones=Money(balance.milestones, contract.currency),
     )

@@ -6,11 +6,16 @@ Ids are canonical ids. Where a rule depends on a date, the record carries `valid
 
 import datetime as dt
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.terms import Component, ContractKind, Terms
+
+ANY_COMPANY = "*"
+"""Stands for the one company whose account a project's body named before accounts were kept by company."""
 
 
 class ApprovalState(enum.StrEnum):
@@ -74,6 +79,14 @@ class Contract:
             amended = replace(amended, **said)
         return amended
 
+    def sold_since(self, on: dt.date) -> dt.date:
+        """The day from which the entity that sells on a date has sold without a break; the first day if always."""
+        seller, since = self.as_of(on).legal_entity, self.valid_from
+        for change in sorted({a.effective_from for a in self.amendments if a.effective_from <= on}, reverse=True):
+            if self.as_of(change - dt.timedelta(days=1)).legal_entity != seller:
+                return change
+        return since
+
     def component_for(self, project: str, on: dt.date) -> Component | None:
         """The component that covers a project on a date."""
         return self.as_of(on).terms.component_for(project)
@@ -94,7 +107,7 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """Where time is recorded. `erp_analytic` is its analytic account, None while the ERP does not know it.
+    """Where time is recorded. `erp_analytics` are its analytic accounts by ERP company: each belongs to one.
 
     `closed` says that the PSA has archived it: work after `closed_on` (or any, where that is not known) is then
     held if it is not posted yet; what is posted stays.
@@ -107,7 +120,20 @@ class Project:
     contract_id: str | None
     closed: bool
     closed_on: dt.date | None
-    erp_analytic: str | None
+    erp_analytics: Mapping[str, str]
+
+    def analytic_in(self, erp_company: str) -> str | None:
+        """Its analytic account in a company, None while that has none for it."""
+        return self.erp_analytics.get(erp_company) or self.erp_analytics.get(ANY_COMPANY)
+
+    @classmethod
+    def upgraded(cls, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A body as it is now, from one that was stored when a project had one account, of the company that sold it."""
+        if "erp_analytic" not in body:
+            return body
+        account = body["erp_analytic"]
+        kept = {name: value for name, value in body.items() if name != "erp_analytic"}
+        return kept | {"erp_analytics": {} if account is None else {ANY_COMPANY: account}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,8 +122,9 @@ class ByHand:
     def __init__(self, master: MasterData) -> None:
         self._of_analytic: dict[str, set[str]] = defaultdict(set)
         for project in master.projects:
-            if project.erp_analytic is not None and project.contract_id is not None:
-                self._of_analytic[project.erp_analytic].add(project.contract_id)
+            if project.contract_id is not None:
+                for account in project.erp_analytics.values():
+                    self._of_analytic[account].add(project.contract_id)
         self._of_party: dict[str, set[str]] = defaultdict(set)
         for contract in master.contracts:
             customer = master.customer(contract.customer_id)

@@ -234,6 +234,11 @@ class Actors:
             tokens[event] = str(self._call(self._psa, "POST", "/webhooks", body)["authToken"])
         return tokens
 
+    def subscribe_to_crm(self, url: str, secret: str) -> None:
+        """The administrator has the CRM announce changes of deals and companies, signed with a secret."""
+        body = {"targetUrl": url, "clientSecret": secret}
+        self._call(self._crm, "PUT", "/webhooks/v3/1/settings", body)
+
     def change_deal(self, deal_id: str, **properties: str) -> dict[str, Any]:
         """Sales changes a deal's properties."""
         return self._call(self._crm, "PATCH", f"/crm/v3/objects/deals/{deal_id}", {"properties": properties})

@@ -75,7 +75,9 @@ def create_app(
         "clockify": FaultySwitchboard(
             create_clockify(company, state, api_key=api_keys.clockify, sender=sender, clock=clock), clockify_error
         ),
-        "hubspot": FaultySwitchboard(create_hubspot(state, access_token=api_keys.hubspot, clock=clock), hubspot_error),
+        "hubspot": FaultySwitchboard(
+            create_hubspot(state, access_token=api_keys.hubspot, clock=clock, sender=sender), hubspot_error
+        ),
         "bamboohr": FaultySwitchboard(create_bamboohr(state, api_key=api_keys.bamboohr, clock=clock), bamboohr_error),
         "kantata": FaultySwitchboard(create_kantata(state, access_token=api_keys.kantata, clock=clock), kantata_error),
     }

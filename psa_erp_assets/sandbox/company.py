@@ -31,7 +31,7 @@ def build_company(seed: int = DEFAULT_SEED, months: Sequence[str] = DEFAULT_MONT
     owner = hex_id(seed, "user", 0)
     master = build_master(rng, seed, parsed, closing=parsed[-1].first_day + dt.timedelta(days=13))
     work = build_work(rng, seed, parsed, master, approver=owner)
-    agreed = agree(seed, parsed, master)
+    agreed = agree(parsed, master)
     master = replace(master, contracts=agreed.contracts, projects=agreed.projects)
     work = as_agreed(seed, parsed, master, work)
     expenses, approvals = build_expenses(

@@ -23,7 +23,7 @@ from psa_erp_assets.sandbox.company_model import (
     Edit,
     RequestState,
 )
-from psa_erp_assets.sandbox.company_terms import DISPUTED_CONTRACT, MOVED_CONTRACT, MOVED_TO, RATE_CARD_CONTRACT
+from psa_erp_assets.sandbox.company_terms import DISPUTED_CONTRACT, RATE_CARD_CONTRACT
 
 _TASKS = (
     "Workshop with the finance team", "Data model review", "Interface tests", "Cut-over rehearsal", "Stand-up and plan",
@@ -110,15 +110,12 @@ def build_work(
 
 
 def as_agreed(seed: int, months: Sequence[ServiceMonth], master: MasterData, work: Work) -> Work:
-    """The work as the contracts ask for it to be recorded: with types and tasks, and on the project of the seller.
+    """The work as the contracts ask for it to be recorded: with types and tasks.
 
     One day of the first month is recorded as eight hours in one entry, of which the customer will dispute a part.
     """
     rng = random.Random(f"{seed}/work types")  # noqa: S311  # a demo that can be repeated, not a secret
-    zone_of = {str(p.psa_id): p.time_zone for p in master.people}
     by_card = {p.psa_id for p in master.projects if p.contract == RATE_CARD_CONTRACT}
-    old, new = ([p.psa_id for p in master.projects if p.contract == code] for code in (MOVED_CONTRACT, MOVED_TO))
-    moved = dict(zip(old, new, strict=True))
     whole_day = _whole_day(months[0], master, work)
 
     def agreed(entry: DemoTimeEntry) -> DemoTimeEntry:
@@ -128,8 +125,6 @@ def as_agreed(seed: int, months: Sequence[ServiceMonth], master: MasterData, wor
             draw = rng.random()
             tags = ("Overtime",) if draw < _OVERTIME else ("Travel",) if draw < _OVERTIME + _TRAVEL else ()
             return replace(entry, tags=tags, task="Training" if rng.random() < _TRAINING else None)
-        if entry.project_id in moved and service_date(entry.start, zone_of[entry.user_id]) >= months[-1].first_day:
-            return replace(entry, project_id=moved[entry.project_id])
         return entry
 
     return replace(work, entries=tuple(agreed(e) for e in work.entries))

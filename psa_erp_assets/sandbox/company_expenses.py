@@ -89,7 +89,7 @@ def build_expenses(
     """
     rng = random.Random(f"{seed}/expenses")  # noqa: S311  # a demo that can be repeated, not a secret
     request_of = {i: a for a in approvals for i in a.entry_ids}
-    contract_of = {p.psa_id: (p.contract or "").partition("-A")[0] for p in projects}
+    contract_of = {p.psa_id: p.contract or "" for p in projects}
     worked: dict[tuple[str, ServiceMonth, RequestState], list[DemoTimeEntry]] = {}
     for entry in entries:
         request = request_of.get(entry.id)

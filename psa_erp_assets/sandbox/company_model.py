@@ -93,7 +93,8 @@ class DemoContract:
 class DemoProject:
     """A project in the PSA. `contract` is None where no deal knows it; rates are per hour in `currency`.
 
-    `staff` maps the e-mail of everybody on the project to their own rate, None where the project's applies.
+    `staff` maps the e-mail of everybody on the project to their own rate, None where the project's applies. `also_in`
+    are other entities whose books have an account for it, because they take it over.
     """
 
     code: str
@@ -108,6 +109,7 @@ class DemoProject:
     currency: str
     rate: Decimal | None
     staff: Mapping[str, Decimal | None]
+    also_in: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,7 +297,10 @@ class DemoCompany:
             ],
             "customers": [{"code": c.code, "name": c.name, "country": c.country} for c in self.customers],
             "projects": [
-                {"code": p.code, "name": p.name, "company": p.legal_entity} for p in self.projects if p.in_erp
+                {"code": p.code, "name": p.name, "company": company}
+                for p in self.projects
+                if p.in_erp
+                for company in (p.legal_entity, *p.also_in)
             ],
             "taxes": [
                 {"company": t.company, "name": t.name, "rate": str(t.rate), "active": t.active} for t in self.taxes

@@ -13,16 +13,16 @@ from typing import Any
 
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.terms import MAIN
-from psa_erp_assets.sandbox.company_master import T_AND_M, MasterData, hex_id
+from psa_erp_assets.sandbox.company_master import T_AND_M, MasterData
 from psa_erp_assets.sandbox.company_model import DemoContract, DemoMilestone, DemoProject
 
 RATE_CARD_CONTRACT = "CTR-0016"
 """Priced by a rate card, so that its projects have no rates in the PSA; its people work overtime and travel."""
 
-MOVED_CONTRACT, MOVED_TO = "CTR-0038", "CTR-0038-A1"
-"""A contract, and the amendment by which another legal entity sells it from the last month on.
+MOVED_CONTRACT = "CTR-0038"
+"""A contract that another legal entity sells from the middle of the last month on.
 
-That entity's books know its work under a project of their own.
+That entity's books have an account for its project too. One cap is for both.
 """
 
 DISPUTED_CONTRACT = "CTR-0032"
@@ -32,7 +32,7 @@ LATE_AMENDMENT = "CTR-0017-A1"
 """Agreed from the middle of the first month on, and signed only when that month is invoiced."""
 
 REOPENED_MILESTONE = "70000010"
-"""The milestone that turns out not to be accepted after its invoice is posted."""
+"""The milestone that turns out not to be accepted after its invoice is posted: a credit that needs an approval."""
 
 _FIRST_DEAL = 31_990_000_000
 
@@ -68,7 +68,7 @@ class _Change:
     signed: bool = True
 
 
-def agree(seed: int, months: Sequence[ServiceMonth], master: MasterData) -> Agreements:
+def agree(months: Sequence[ServiceMonth], master: MasterData) -> Agreements:
     """The deals as they are at the start of the demo.
 
     Months of fees end with the month after the last one, so that the demo bills the same whenever it is played.
@@ -80,11 +80,8 @@ def agree(seed: int, months: Sequence[ServiceMonth], master: MasterData) -> Agre
         _amendment(n, by_code[change.of], change) for n, change in enumerate(_changes(months[0], months[-1]), start=1)
     )
     projects = tuple(_by_card(p) if p.contract == RATE_CARD_CONTRACT else p for p in master.projects)
-    moved = {a.amends: a for a in amendments if a.legal_entity != by_code[str(a.amends)].legal_entity}
-    projects += tuple(
-        _in_other_books(seed, len(projects) + n, project, moved[project.contract])
-        for n, project in enumerate((p for p in projects if p.contract in moved), start=1)
-    )
+    moved = {a.amends: a.legal_entity for a in amendments if a.legal_entity != by_code[str(a.amends)].legal_entity}
+    projects = tuple(replace(p, also_in=(moved[p.contract],)) if p.contract in moved else p for p in projects)
     return Agreements(
         contracts=contracts + amendments,
         projects=projects,
@@ -114,7 +111,7 @@ def _terms(first: ServiceMonth, last: ServiceMonth) -> dict[str, _Terms]:
         "CTR-0030": _Terms(
             kind="fixed_fee_milestone",
             says={
-                "fee": "60000.00",
+                "fee": "150000.00",
                 "recognition": {
                     "method": "cost_to_cost",
                     "estimate": {"total_cost": "30000.00"},
@@ -214,7 +211,7 @@ def _changes(first: ServiceMonth, last: ServiceMonth) -> tuple[_Change, ...]:
         _Change(of="CTR-0024", start=twelfth, says={"blended_rate": "158.00"}),
         _Change(of="CTR-0028", start=last.first_day, end=dt.date(last.year, 12, 31)),
         _Change(of="CTR-0027", start=twelfth, customer="CUS-0012"),
-        _Change(of=MOVED_CONTRACT, start=last.first_day, legal_entity="DE"),
+        _Change(of=MOVED_CONTRACT, start=twelfth, legal_entity="DE"),
         _Change(of="CTR-0017", start=first.first_day.replace(day=14), says={"discount": "0.10"}, signed=False),
     )
 
@@ -232,9 +229,9 @@ def _milestones(
         ("CTR-0007", "build", "Prototype", first.first_day.replace(day=22), "10000", "completed"),
         ("CTR-0007", "build", "Pilot", last.first_day.replace(day=19), "10000", "completed"),
         ("CTR-0007", "build", "Go-live", following.first_day.replace(day=17), "10000", "started"),
-        ("CTR-0030", MAIN, "Hypercare", following.first_day.replace(day=18), "20000", "not started"),
-        ("CTR-0030", MAIN, "Second plant", last.first_day.replace(day=20), "20000", "completed"),
-        ("CTR-0030", MAIN, "First plant", first.first_day.replace(day=25), "20000", "completed"),
+        ("CTR-0030", MAIN, "Hypercare", following.first_day.replace(day=18), "50000", "not started"),
+        ("CTR-0030", MAIN, "Second plant", last.first_day.replace(day=20), "50000", "completed"),
+        ("CTR-0030", MAIN, "First plant", first.first_day.replace(day=25), "50000", "completed"),
     )
     for n, (contract, component, title, due, amount, state) in enumerate(plan, start=1):
         yield DemoMilestone(
@@ -273,15 +270,3 @@ def _amendment(number: int, contract: DemoContract, change: _Change) -> DemoCont
 
 def _by_card(project: DemoProject) -> DemoProject:
     return replace(project, rate=None, staff=dict.fromkeys(project.staff))
-
-
-def _in_other_books(seed: int, number: int, project: DemoProject, amendment: DemoContract) -> DemoProject:
-    code = f"PRJ-{number:04d}"
-    return replace(
-        project,
-        code=code,
-        name=f"{code} {project.name.partition(' ')[2]}",
-        psa_id=hex_id(seed, "project", number),
-        contract=amendment.code,
-        legal_entity=amendment.legal_entity,
-    )

@@ -3,16 +3,23 @@
 Sources: the vendor's OpenAPI documents for companies and deals (paths, parameters, SimplePublicObjectWithAssociations,
 ForwardPaging, Error); deals answer under `deals` and under their object type id `0-3`, as in the live service.
 As there, an association comes once under each of its labels, so one company is listed twice on a deal, and a list
-has at most 100 objects a page.
+has at most 100 objects a page. An app that has subscribed hears of changed properties, signed as version 3 of
+"Validating requests" says; its secret is given along with the address, as the sandbox has no page to read it from.
 
 Custom properties of the company's portal: `customer_code` and `psa_client_id` on companies; `contract_code`,
 `contract_kind`, `legal_entity`, `contract_start`, `contract_end`, `psa_project_ids`, `billing_terms` and
 `amends_contract` on deals.
 """
 
+import base64
 import datetime as dt
+import hmac
+import json
+import secrets
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -21,6 +28,7 @@ from starlette.responses import JSONResponse, Response
 
 from psa_erp_assets.sandbox.company_model import DemoCompany, DemoContract
 from psa_erp_assets.sandbox.state import Document, SandboxState, Tables
+from psa_erp_assets.sandbox.webhooks import WebhookSender
 from psa_erp_assets.sandbox.wire import (
     Clock,
     Handler,
@@ -74,7 +82,7 @@ def initial_tables(company: DemoCompany) -> Tables:
         }
         for c in company.contracts
     }
-    return {"companies": companies, "deals": deals}
+    return {"companies": companies, "deals": deals, "hubspot_webhooks": {}}
 
 
 def _deal_properties(contract: DemoContract, projects: Sequence[str]) -> Document:
@@ -107,9 +115,11 @@ def hubspot_error(status: int, message: str | None = None) -> Response:
     return JSONResponse(body, status)
 
 
-def create_hubspot(state: SandboxState, *, access_token: str, clock: Clock) -> Starlette:
-    """The CRM's ASGI app."""
-    crm = _HubSpot(state, access_token, clock)
+def create_hubspot(
+    state: SandboxState, *, access_token: str, clock: Clock, sender: WebhookSender | None = None
+) -> Starlette:
+    """The CRM's ASGI app. Without a `sender` it announces nothing."""
+    crm = _HubSpot(state, access_token, clock, sender)
     routes = [
         route
         for alias, kind in _ALIASES.items()
@@ -119,12 +129,13 @@ def create_hubspot(state: SandboxState, *, access_token: str, clock: Clock) -> S
             ("PATCH", f"/crm/v3/objects/{alias}/{{id}}", crm.guarded(crm.update(kind))),
         )
     ]
+    routes.append(("PUT", "/webhooks/v3/{app}/settings", crm.guarded(crm.subscribe)))
     return vendor_app(routes, lambda e: hubspot_error(e.status, str(e)))
 
 
 class _HubSpot:
-    def __init__(self, state: SandboxState, access_token: str, clock: Clock) -> None:
-        self._state = state
+    def __init__(self, state: SandboxState, access_token: str, clock: Clock, sender: WebhookSender | None) -> None:
+        self._state, self._sender = state, sender
         self._token = access_token
         self._clock = clock
 
@@ -179,9 +190,46 @@ class _HubSpot:
                 "updatedAt": _millis(self._clock()),
             }
             self._state.commit([(kind, row["id"], row)])
+            self._announce(kind, row["id"], properties)
             return JSONResponse(self._shown(kind, row, request))
 
         return answer
+
+    async def subscribe(self, request: Request) -> Response:
+        """Where the app's events are sent. The secret of the app, which the vendor makes, is given along here."""
+        body = await json_object(request)
+        if not all(isinstance(body.get(name), str) and body[name] for name in ("targetUrl", "clientSecret")):
+            raise VendorError(400, "targetUrl and clientSecret must be texts")
+        row = {"id": request.path_params["app"], "url": body["targetUrl"], "secret": body["clientSecret"]}
+        self._state.commit([("hubspot_webhooks", row["id"], row)])
+        return JSONResponse({"targetUrl": row["url"]})
+
+    def _announce(self, kind: str, object_id: str, properties: Mapping[str, str]) -> None:
+        """One event a property that was changed, all in one delivery."""
+        if self._sender is None:
+            return
+        name = {"deals": "deal", "companies": "company"}[kind]
+        for hook in self._state.all("hubspot_webhooks"):
+            events = [
+                {
+                    "eventId": secrets.randbelow(2**31),
+                    "subscriptionType": f"{name}.propertyChange",
+                    "objectId": int(object_id),
+                    "propertyName": changed,
+                    "propertyValue": value,
+                    "occurredAt": int(self._clock().timestamp() * 1000),
+                    "attemptNumber": 0,
+                }
+                for changed, value in sorted(properties.items())
+            ]
+            body = json.dumps(events).encode()
+            self._sender.send_signed(hook["url"], body, partial(self._signed, hook, body))
+
+    def _signed(self, hook: Document, body: bytes) -> dict[str, str]:
+        stamp = str(int(time.time() * 1000))
+        signed = b"POST" + str(hook["url"]).encode() + body + stamp.encode()
+        mac = hmac.digest(str(hook["secret"]).encode(), signed, "sha256")
+        return {"x-hubspot-request-timestamp": stamp, "x-hubspot-signature-v3": base64.b64encode(mac).decode()}
 
     def _found(self, kind: str, request: Request) -> Document:
         row = self._state.get(kind, request.path_params["id"])

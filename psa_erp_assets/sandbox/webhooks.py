@@ -5,7 +5,8 @@ stops is lost. Receivers must live with that; a sweep finds what no webhook anno
 """
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -14,6 +15,8 @@ ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.2
 TIMEOUT_SECONDS = 5.0
 _AT_ONCE = 8
+
+HeadersOf = Callable[[], Mapping[str, str]]
 
 
 class WebhookSender:
@@ -48,27 +51,31 @@ class WebhookSender:
         }
 
     def send(self, url: str, event: str, token: str, body: Mapping[str, Any]) -> None:
-        """Deliver soon: any 2xx answer is a delivery."""
+        """Deliver soon, as Clockify does: any 2xx answer is a delivery."""
         headers = {"clockify-signature": token, "clockify-webhook-event-type": event}
-        task = asyncio.get_running_loop().create_task(self._deliver(url, headers, body))
+        self.send_signed(url, json.dumps(body).encode(), lambda: headers)
+
+    def send_signed(self, url: str, body: bytes, headers_of: HeadersOf) -> None:
+        """Deliver soon, with headers that are made anew for each attempt, as a signed timestamp must be."""
+        task = asyncio.get_running_loop().create_task(self._deliver(url, headers_of, body))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, url: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> None:
+    async def _deliver(self, url: str, headers_of: HeadersOf, body: bytes) -> None:
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
             async with self._slots:
-                if await self._arrives(url, headers, body):
+                if await self._arrives(url, headers_of(), body):
                     self.delivered += 1
                     return
         self.failed += 1
 
-    async def _arrives(self, url: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> bool:
+    async def _arrives(self, url: str, headers: Mapping[str, str], body: bytes) -> bool:
         assert self._client is not None
         self.attempts += 1
         try:
-            answer = await self._client.post(url, json=body, headers=headers)
+            answer = await self._client.post(url, content=body, headers={"content-type": "application/json", **headers})
         except httpx.HTTPError:
             return False
         return answer.is_success

@@ -113,11 +113,14 @@ def running_world(environ: Mapping[str, str], report: Report, *, kind: Kind = Ki
 
 
 def subscribe(world: World, environ: Mapping[str, str]) -> Settings:
-    """Have the PSA send its webhooks to the console, once; the settings then know the tokens that they carry."""
+    """Have the PSA and the CRM send their webhooks to the console; the settings then know what proves them."""
     name = world.settings.connections.psa.webhook_tokens
     if not world.settings.secrets.get(name):
         tokens = world.people.register_webhooks(f"{world.settings.console_url}/webhooks/clockify")
         _keep(world.settings.home, {name: ",".join(tokens.values())})
+    hook = world.settings.connections.webhooks.get("hubspot")
+    if hook is not None and hook.url is not None:
+        world.people.subscribe_to_crm(hook.url, world.settings.secret(hook.secrets).split(",")[0])
     return load_settings(environ)
 
 
@@ -183,6 +186,7 @@ def ensure_secrets(settings: Settings) -> dict[str, str]:
     fees = connections.milestones
     wanted = (
         *([fees.token] if fees is not None else []),
+        *(hook.secrets for hook in connections.webhooks.values()),
         connections.psa.api_key,
         connections.crm.token,
         connections.hr.api_key,

@@ -14,7 +14,7 @@ from psa_erp_assets.domain.balances import Balance, ComponentBalance
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decide import Decider
 from psa_erp_assets.domain.money import Money
-from psa_erp_assets.domain.recognize import progress_of, retainer_price
+from psa_erp_assets.domain.recognize import in_books, progress_of, retainer_price
 from psa_erp_assets.domain.records import ApprovalState, Contract, Milestone
 from psa_erp_assets.domain.revenue import RevenueGap, position
 from psa_erp_assets.domain.terms import Component
@@ -161,10 +161,14 @@ class _View:
     def _backlog(self, component: Component, balance: ComponentBalance) -> list[BacklogMonth] | str:
         """What each month to come will earn, or why that cannot be told."""
         contract, month = self.contract, self.month
+        entity = self.decider.master.legal_entity(contract.legal_entity)
+        cost = None if entity is None else in_books(balance.cost, contract, entity, month, self.decider)
+        if cost is None:
+            return f"its cost cannot be told in the books of {contract.legal_entity}"
         planned = [(m.service_date, m.amount) for m in self.milestones if self._is_planned(m, component)]
         found = waterfall(
             component,
-            progress_of(contract, balance, month),
+            progress_of(contract, balance, month, cost=cost),
             start=contract.valid_from,
             end=contract.valid_to,
             rounding=self.decider.rules.rounding,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from psa_erp_assets.adapters.store import work_heads
 from psa_erp_assets.adapters.store.work_heads import Head
-from psa_erp_assets.domain.account import needs_account
+from psa_erp_assets.domain.account import ContractMonth, needs_account, sellers_in
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decision import Route
 from psa_erp_assets.domain.master import MasterData
@@ -21,32 +21,37 @@ from psa_erp_assets.services.scope import Scope
 def refresh(connection: Connection, scope: Scope, master: MasterData, now: dt.datetime) -> int:
     """Make a head for each month that a contract has reached and has none of yet; answers with how many are new.
 
-    From the first month that is synchronized, or the contract's first, to the present one or the contract's last. One
-    whose selling entity has changed moves to that entity's partition.
+    From the first month that is synchronized, or the contract's first, to the present one or the contract's last. A
+    month in which several entities sell has a head in the partition of each.
     """
     wanted = {
-        contract_month_id(contract.id, month): Route(contract.as_of(month.first_day).legal_entity, month, contract.id)
+        contract_month_id(contract.id, month, seller): Route(seller, month, contract.id)
         for contract in master.contracts
         if needs_account(contract)
         for month in _months(contract, ServiceMonth.of(scope.first_day), ServiceMonth.of(now.date()))
+        for seller in sellers_in(contract, month)
     }
     known = work_heads.heads(connection, scope.tenant)
     new = [
         Head(object_id=object_id, revision=1, state=ApprovalState.APPROVED.value, route=route)
         for object_id, route in wanted.items()
-        if object_id not in known or known[object_id].legal_entity != route.legal_entity
+        if object_id not in known
     ]
     work_heads.put(connection, scope.tenant, new, now)
     return len(new)
 
 
-def follow_up(connection: Connection, tenant: str, contract_id: str, month: ServiceMonth, now: dt.datetime) -> None:
-    """Make the contract's next month due, because what this one leaves to it has changed."""
-    following = contract_month_id(contract_id, month.next())
-    head = work_heads.heads(connection, tenant, [following]).get(following)
-    if head is not None:
-        route = Route(head.legal_entity, month.next(), contract_id)
-        work_heads.mark_changed(connection, tenant, {following: route}, now)
+def follow_up(connection: Connection, tenant: str, where: ContractMonth, master: MasterData, now: dt.datetime) -> None:
+    """Make the contract's next month due, with all who sell in it, because what this one leaves to it has changed."""
+    contract, following = master.contract(where.contract_id), where.month.next()
+    if contract is None:
+        return
+    routes = {
+        contract_month_id(contract.id, following, seller): Route(seller, following, contract.id)
+        for seller in sellers_in(contract, following)
+    }
+    known = work_heads.heads(connection, tenant, list(routes))
+    work_heads.mark_changed(connection, tenant, {i: route for i, route in routes.items() if i in known}, now)
 
 
 def _months(contract: Contract, first: ServiceMonth, present: ServiceMonth) -> list[ServiceMonth]:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import secrets
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine
 
@@ -12,8 +13,9 @@ from psa_erp_assets.adapters.store.trace import TIME_ENTRY
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decision import Route
 from psa_erp_assets.domain.effects import EffectType
-from psa_erp_assets.domain.posting import Leg, State
+from psa_erp_assets.domain.posting import Leg, Posting, State
 from psa_erp_assets.domain.records import Credit
+from psa_erp_assets.services.credit_review import note_unclassified
 from psa_erp_assets.services.deciding import decide_partition
 from psa_erp_assets.services.scope import Scope
 from psa_erp_assets.services.trace import NotFoundError, identify
@@ -57,7 +59,8 @@ def request_credit(
         route = Route(head.legal_entity, ServiceMonth.parse(head.service_month), head.contract_id)
         # Two credits at once would each find the minutes that only one of them can have.
         plans.lock_partition(connection, scope.tenant, (head.legal_entity, head.service_month))
-        left = _left(connection, PgPostingStore(engine, scope.tenant), scope, object_id, route)
+        line = _billed(PgPostingStore(engine, scope.tenant).of_objects([object_id], connection=connection), object_id)
+        left = _left(connection, scope, object_id, route, line)
         if minutes > left:
             raise CreditRefusedError(f"{minutes} minutes are more than the {left} that are billed and not credited yet")
         credit = Credit(
@@ -69,19 +72,34 @@ def request_credit(
             reason=why,
         )
         credit_rows.add(connection, scope.tenant, credit, requested_by=who, now=now)
+        if in_erp:
+            month = str(ServiceMonth.of(line.service_date))
+            note_unclassified(
+                connection,
+                scope.tenant,
+                (head.legal_entity, month),
+                company=line.erp_company,
+                now=now,
+                looked_at=[object_id],
+            )
         work_heads.mark_changed(connection, scope.tenant, {object_id: route}, now)
     return credit
 
 
-def _left(connection: Connection, store: PgPostingStore, scope: Scope, object_id: str, route: Route) -> int:
-    """Minutes of an entry that are billed in the ERP and not credited yet. Raises CreditRefusedError where none are."""
+def _billed(postings: Sequence[Posting], object_id: str) -> Posting:
+    """The newest billing line of an entry in the ERP. Raises CreditRefusedError where there is none."""
     billed = [
         posting
-        for posting in store.of_objects([object_id], connection=connection)
+        for posting in postings
         if (posting.effect_type, posting.leg) == (EffectType.BILLING_LINE, Leg.ORIGINAL) and posting.state in _IN_ERP
     ]
     if not billed:
         raise CreditRefusedError(f"{object_id} has no billing line in the ERP: correct or reject it in the PSA instead")
+    return billed[-1]
+
+
+def _left(connection: Connection, scope: Scope, object_id: str, route: Route, billed: Posting) -> int:
+    """Minutes of an entry that are billed in the ERP and not credited yet. Raises CreditRefusedError where none are."""
     partition = (route.legal_entity, str(route.service_month))
     decided = decide_partition(connection, scope, partition, [route.contract_id])
     decision = next((d for d in decided.decisions if d.object_id == object_id), None)
@@ -91,4 +109,4 @@ def _left(connection: Connection, store: PgPostingStore, scope: Scope, object_id
         raise CreditRefusedError(f"nothing of {object_id} is to be billed any more{': ' if why else ''}{why}")
     # Credits that the sync carries out have made the line smaller; those that finance made in the ERP have not.
     before = credit_rows.of_objects(connection, scope.tenant, [object_id])
-    return min(billed[-1].minutes, line.minutes) - sum(credit.minutes for credit in before if credit.in_erp)
+    return min(billed.minutes, line.minutes) - sum(credit.minutes for credit in before if credit.in_erp)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from psa_erp_assets.adapters.store import (
     contract_balances,
     decisions,
+    exception_work,
     period_choices,
     time_entries,
     work_facts,
@@ -20,16 +21,17 @@ from psa_erp_assets.adapters.store import (
 )
 from psa_erp_assets.adapters.store import credits as credit_rows
 from psa_erp_assets.adapters.store.work_heads import Partition
-from psa_erp_assets.domain.account import ContractMonth, needs_account, settle
+from psa_erp_assets.domain.account import ContractMonth, needs_account, sellers_in, settle
 from psa_erp_assets.domain.balances import Balance
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.closed_periods import chosen
 from psa_erp_assets.domain.decide import Decider
-from psa_erp_assets.domain.decision import Decision, Hold, Outcome
+from psa_erp_assets.domain.decision import Decision, Hold, Outcome, Route
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.recognize import LOSS, REVENUE
 from psa_erp_assets.domain.records import Credit, WorkItem
+from psa_erp_assets.domain.write_offs import written_off
 from psa_erp_assets.services import canonical
 from psa_erp_assets.services.scope import Scope
 
@@ -39,7 +41,8 @@ class Decided:
     """The decisions about a partition, or about some contracts of it.
 
     `items` are its facts by id, `object_ids` everything that was looked at (facts and contract months), `closings`
-    what the contracts' month leaves to the next, for those that hand anything on.
+    what the contracts' month leaves to the next, for those that hand anything on. `elsewhere` are the decisions of the
+    same contracts' month that are another entity's, which sells in it too.
     """
 
     decisions: tuple[Decision, ...]
@@ -47,6 +50,7 @@ class Decided:
     object_ids: tuple[str, ...]
     closings: Mapping[str, Balance]
     master: MasterData
+    elsewhere: tuple[Decision, ...] = ()
 
 
 def decide_partition(
@@ -68,49 +72,101 @@ def decide_partition(
             *work_facts.in_partition(connection, tenant, partition, contracts),
         )
     }
+    shared, others = _of_other_sellers(connection, tenant, partition, contracts, decider.master)
     credited: dict[str, list[Credit]] = defaultdict(list)
-    for credit in credit_rows.of_objects(connection, tenant, list(items)):
+    for credit in credit_rows.of_objects(connection, tenant, [*items, *others]):
         credited[credit.object_id].append(credit)
     alone: list[Decision] = []
     together: dict[str, list[tuple[WorkItem, Decision]]] = {
         contract_id: [] for contract_id in filter(None, map(contract_of_month, object_ids))
     }
-    for item in items.values():
+    is_together = _Togetherness(decider.master)
+    for item in (*items.values(), *others.values()):
         decision = decider.decide(item)
         where = decision.route
         mine = (where.legal_entity, str(where.service_month)) == partition
-        if where.contract_id is not None and mine and _is_together(where.contract_id, decider, credited.get(item.id)):
+        mine = mine or (where.contract_id in shared and where.service_month == month)
+        if where.contract_id is not None and mine and is_together(where.contract_id, credited.get(item.id)):
             together.setdefault(where.contract_id, []).append((item, decision))
-        else:
+        elif item.id in items:
             alone.append(decision)
     closings: dict[str, Balance] = {}
+    elsewhere: list[Decision] = []
     for contract_id, work in together.items():
         settled = settle(
-            ContractMonth(contract_id, partition[0], month),
+            ContractMonth(contract_id, month),
             work,
             contract_balances.before(connection, tenant, contract_id, month),
             decider,
-            [credit for item, _ in work for credit in credited[item.id]],
+            [credit for item, _ in work for credit in credited.get(item.id, ())],
+            previous=contract_balances.of_month(connection, tenant, contract_id, month),
         )
-        alone += settled.decisions
-        if contract_month_id(contract_id, month) in object_ids:
+        for decision in settled.decisions:
+            of_contract = decision.object_id.startswith("contract:")
+            here = decision.route.legal_entity == partition[0] if of_contract else _fact_of(decision) in items
+            (alone if here else elsewhere).append(decision)
+        if contract_month_id(contract_id, month, partition[0]) in object_ids:
             closings[contract_id] = settled.closing
-    own = [ContractMonth(c, partition[0], month) for c in filter(None, map(contract_of_month, object_ids))]
-    alone += _gone(connection, tenant, own, alone, decider)
-    choices = period_choices.of_objects(connection, tenant, [decision.object_id for decision in alone])
+    own = [ContractMonth(c, month) for c in filter(None, map(contract_of_month, object_ids))]
+    alone += _gone(connection, tenant, own, [*alone, *elsewhere], partition[0], decider=decider)
+    about = [decision.object_id for decision in (*alone, *elsewhere)]
+    choices = period_choices.of_objects(connection, tenant, about)
+    given_up = exception_work.write_offs_of(connection, tenant, about)
     return Decided(
-        decisions=tuple(chosen(d, choices) for d in sorted(alone, key=lambda d: d.object_id)),
+        decisions=tuple(written_off(chosen(d, choices), given_up) for d in sorted(alone, key=lambda d: d.object_id)),
         items=items,
         object_ids=tuple(object_ids),
         closings=closings,
         master=decider.master,
+        elsewhere=tuple(written_off(chosen(d, choices), given_up) for d in elsewhere),
     )
 
 
+def _of_other_sellers(
+    connection: Connection,
+    tenant: str,
+    partition: Partition,
+    contracts: Collection[str | None] | None,
+    master: MasterData,
+) -> tuple[frozenset[str], Mapping[str, WorkItem]]:
+    """The contracts of which other entities sell in the month too, and their work: the month is settled as one."""
+    month, found = ServiceMonth.parse(partition[1]), dict[str, WorkItem]()
+    shared: dict[str, list[str]] = defaultdict(list)
+    of_all: set[str] = set()
+    for contract in map(master.contract, contracts) if contracts is not None else master.contracts:
+        sellers = sellers_in(contract, month) if contract is not None and contract.amendments else ()
+        if contract is None or len(sellers) < 2 or partition[0] not in sellers or not needs_account(contract):
+            continue
+        of_all.add(contract.id)
+        for seller in sellers:
+            if seller != partition[0]:
+                shared[seller].append(contract.id)
+    for seller, ids in shared.items():
+        where = (seller, partition[1])
+        for item in (
+            *time_entries.in_partition(connection, tenant, where, ids),
+            *work_facts.in_partition(connection, tenant, where, ids),
+        ):
+            found[item.id] = item
+    return frozenset(of_all), found
+
+
+def _fact_of(decision: Decision) -> str:
+    return decision.object_id.partition("#")[0]
+
+
 def _gone(
-    connection: Connection, tenant: str, months: Sequence[ContractMonth], decided: Sequence[Decision], decider: Decider
+    connection: Connection,
+    tenant: str,
+    months: Sequence[ContractMonth],
+    decided: Sequence[Decision],
+    seller: str,
+    *,
+    decider: Decider,
 ) -> list[Decision]:
     """Decisions about what the contracts' months had of their own, and have not any more.
+
+    They are those of the entity that sells on the month's first day, whoever had it, so that there is one of each.
 
     Nothing of it should exist, such as an instalment that an amendment has moved to another month. But where the
     contract is missing, or what it earns cannot be told, that is a gap in master data, which takes nothing back.
@@ -125,6 +181,9 @@ def _gone(
             continue
         what, where = row.object_id.split(":")[2], of_contract[contract_id]
         contract = decider.master.contract_as_of(contract_id, where.month.last_day)
+        first_seller = decider.master.contract_as_of(contract_id, where.month.first_day)
+        if first_seller is not None and first_seller.legal_entity != seller:
+            continue
         hold = None
         if contract is None:
             kind = EffectType.REVENUE_ENTRY if what in (REVENUE, LOSS) else EffectType.BILLING_LINE
@@ -139,25 +198,25 @@ def _gone(
             Decision(
                 object_id=row.object_id,
                 revision=row.revision + first,
-                route=where.route,
+                route=Route(seller, where.month, contract_id),
                 outcome=outcome,
                 minutes=0,
                 holds=() if hold is None else (hold,),
-                mode=decider.mode(where.legal_entity, contract, where.month.last_day),
+                mode=decider.mode(seller, contract, where.month.last_day),
             )
         )
     return gone
 
 
-def contract_month_id(contract_id: str, month: ServiceMonth) -> str:
-    """The id of a contract's month as an object with effects of its own."""
-    return f"contract_month:{contract_id}:{month}"
+def contract_month_id(contract_id: str, month: ServiceMonth, seller: str) -> str:
+    """The id of a contract's month as an object with effects of its own in the books of an entity that sells then."""
+    return f"contract_month:{contract_id}:{month}:{seller}"
 
 
 def contract_of_month(object_id: str) -> str | None:
     """The contract of such an id; None for the id of anything else."""
     kind, _, rest = object_id.partition(":")
-    return rest.rpartition(":")[0] if kind == "contract_month" else None
+    return rest.partition(":")[0] if kind == "contract_month" else None
 
 
 def contract_of_object(object_id: str) -> str:
@@ -179,17 +238,24 @@ def has_changed(decision: Decision, known: Mapping[str, str]) -> bool:
 
 def head_of(decision: Decision) -> str:
     """The object with a head that a decision belongs to: a contract's own objects belong to its month."""
-    return head_id(decision.object_id, decision.route.service_month)
+    return head_id(decision.object_id, decision.route.service_month, decision.route.legal_entity)
 
 
-def head_id(object_id: str, month: ServiceMonth) -> str:
-    """The object with a head that an object of a service month belongs to."""
+def head_id(object_id: str, month: ServiceMonth, seller: str) -> str:
+    """The object with a head that an object of a service month belongs to, in the books of an entity."""
     if object_id.startswith("contract:"):
-        return contract_month_id(contract_of_object(object_id), month)
+        return contract_month_id(contract_of_object(object_id), month, seller)
     return object_id.partition("#")[0]
 
 
-def _is_together(contract_id: str, decider: Decider, credited: Collection[Credit] | None) -> bool:
+class _Togetherness:
     """Whether a fact must be decided together with the rest of its contract's month."""
-    contract = decider.master.contract(contract_id)
-    return bool(credited) or (contract is not None and needs_account(contract))
+
+    def __init__(self, master: MasterData) -> None:
+        self._master, self._of_contract = master, dict[str, bool]()
+
+    def __call__(self, contract_id: str, credited: Collection[Credit] | None) -> bool:
+        if contract_id not in self._of_contract:
+            contract = self._master.contract(contract_id)
+            self._of_contract[contract_id] = contract is not None and needs_account(contract)
+        return self._of_contract[contract_id] or bool(credited)

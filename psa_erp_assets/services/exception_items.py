@@ -15,7 +15,11 @@ _RETIRED = "No step is known for this code: it was written by another version of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExceptionItem:
-    """One item in trouble. `minutes` is the work that it keeps from being posted, where that is known."""
+    """One item in trouble. `minutes` is the work that it keeps from being posted, where that is known.
+
+    `cause` is what it has in common with others of its code. `assignee` and `priority` are what people chose, None
+    where nobody did.
+    """
 
     id: int
     code: str
@@ -32,6 +36,9 @@ class ExceptionItem:
     last_seen_at: dt.datetime
     resolved_at: dt.datetime | None
     resolution: str | None
+    cause: str
+    assignee: str | None
+    priority: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +63,10 @@ def list_exceptions(
     fault_class: FaultClass | None = None,
     owner: Owner | None = None,
     object_ids: Collection[str] | None = None,
+    entities: Collection[str] | None = None,
     limit: int | None = None,
 ) -> tuple[ExceptionItem, ...]:
-    """Open items, oldest first, or with `resolved` the resolved ones, latest first."""
+    """Open items, oldest first, or with `resolved` the resolved ones, latest first; of some legal entities or all."""
     rows = exceptions.list_items(
         connection,
         tenant,
@@ -67,15 +75,19 @@ def list_exceptions(
         fault_class=fault_class,
         owner=owner,
         object_ids=object_ids,
+        entities=entities,
         limit=limit,
     )
     return tuple(_item(row) for row in rows)
 
 
-def group_exceptions(connection: Connection, tenant: str) -> tuple[FaultGroup, ...]:
-    """Open items by code, the most frequent first."""
+def group_exceptions(
+    connection: Connection, tenant: str, entities: Collection[str] | None = None
+) -> tuple[FaultGroup, ...]:
+    """Open items by code, the most frequent first; of some legal entities or all."""
     return tuple(
-        FaultGroup(**row, next_step=next_step(row["code"])) for row in exceptions.count_open(connection, tenant)
+        FaultGroup(**row, next_step=next_step(row["code"]))
+        for row in exceptions.count_open(connection, tenant, entities)
     )
 
 

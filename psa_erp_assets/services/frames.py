@@ -6,22 +6,28 @@ that decimals, dates and missing integers stay what they are: pandas would turn 
 
 import dataclasses
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 from sqlalchemy import RowMapping
 
-from psa_erp_assets.adapters.store import lake_rows, time_entries
+from psa_erp_assets.adapters.store import lake_rows, time_entries, work_heads
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.contracts import lake_tables
 from psa_erp_assets.contracts.lake_tables import LakeTable
-from psa_erp_assets.domain.decision import Decision, Outcome
+from psa_erp_assets.domain.balances import Balance
+from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.decide import Decider
+from psa_erp_assets.domain.decision import Decision, Outcome, Part
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.faults import FAULTS
+from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.money import Money
-from psa_erp_assets.domain.records import TimeEntry
+from psa_erp_assets.domain.records import Expense, Milestone, TimeEntry, WorkItem
 from psa_erp_assets.services import canonical
+from psa_erp_assets.services.contract_account import contract_account
 from psa_erp_assets.services.deciding import decide_partition
 from psa_erp_assets.services.read_back import erp_company
 from psa_erp_assets.services.reconciliation import Reconciliation
@@ -32,6 +38,7 @@ _ENTRIES = (
     (lake_tables.ERP_INTERCOMPANY_CHARGES, EffectType.INTERCOMPANY_CHARGE),
     (lake_tables.ERP_REVENUE_ENTRIES, EffectType.REVENUE_ENTRY),
 )
+_KIND_OF: Mapping[type, str] = {TimeEntry: "time", Expense: "expense", Milestone: "milestone"}
 _RETIRED_CODE = "No step is known for this code: it was written by another version of the sync."
 
 
@@ -51,7 +58,8 @@ def approved_time(runtime: Runtime, partition: Partition) -> pd.DataFrame:
         entry = decided.items.get(decision.object_id)
         if not isinstance(entry, TimeEntry) or decision.outcome is Outcome.NONE:
             continue
-        employee, project = master.employee(entry.psa_user_id), master.project(entry.psa_project_id)
+        on = entry.service_date
+        employee, project = master.employee(entry.psa_user_id, on), master.project(entry.psa_project_id, on)
         contract = master.contract(decision.route.contract_id)
         rows.append(
             {
@@ -135,6 +143,95 @@ def exceptions(runtime: Runtime) -> pd.DataFrame:
     return _frame(({**row, "next_step": steps.get(row["code"], _RETIRED_CODE)} for row in rows), lake_tables.EXCEPTIONS)
 
 
+def company(runtime: Runtime) -> pd.DataFrame:
+    """What holds for the group as a whole."""
+    return _frame([{"group_currency": runtime.settings.company.group_currency}], lake_tables.COMPANY)
+
+
+def decided_work(runtime: Runtime) -> pd.DataFrame:
+    """What is decided about each part of each fact and contract object, in all partitions."""
+    rows: list[dict[str, Any]] = []
+    with runtime.engine.connect() as connection:
+        decider = Decider(canonical.load_master(connection, runtime.scope), runtime.scope.rules)
+        for partition in work_heads.partitions(connection, runtime.settings.tenant):
+            decided = decide_partition(connection, runtime.scope, partition, decider=decider)
+            for decision in decided.decisions:
+                if decision.outcome is not Outcome.NONE:
+                    rows += _parts_of(decision, decided.items.get(decision.object_id), decided.master)
+    return _frame(rows, lake_tables.DECIDED_WORK)
+
+
+def contract_balances(runtime: Runtime) -> pd.DataFrame:
+    """The running totals that contracts' months have left, by component."""
+    with runtime.engine.connect() as connection:
+        kept = lake_rows.balances(connection, runtime.settings.tenant)
+        master = canonical.load_master(connection, runtime.scope)
+    rows = []
+    for row in kept:
+        contract = master.contract(row["contract_id"])
+        for component, total in Balance.from_body(row["body"]).components.items() if contract is not None else ():
+            assert contract is not None
+            totals = {"billed": total.billed, "earned": total.earned, "minutes": total.minutes}
+            rows.append({**row, "component": component, "currency": contract.currency, **totals})
+    return _frame(rows, lake_tables.CONTRACT_BALANCES)
+
+
+def contract_backlog(runtime: Runtime) -> pd.DataFrame:
+    """What signed contracts will still earn after this month, or why that cannot be told."""
+    today, rows = runtime.clock().date(), list[dict[str, Any]]()
+    with runtime.engine.connect() as connection:
+        for contract in canonical.load_master(connection, runtime.scope).contracts:
+            if contract.valid_from > today:
+                continue
+            account = contract_account(connection, runtime.scope, contract.id, ServiceMonth.of(today), today=today)
+            for component in account.components:
+                of = {
+                    "contract_id": contract.id,
+                    "component": component.component,
+                    "as_of_month": account.month,
+                    "currency": account.currency,
+                    "gap": component.backlog_gap,
+                }
+                rows += [{**of, "month": m.month, "amount": m.amount} for m in component.backlog]
+                if component.backlog_gap is not None:
+                    rows.append({**of, "month": None, "amount": Decimal(0)})
+    return _frame(rows, lake_tables.CONTRACT_BACKLOG)
+
+
+def account_balances(runtime: Runtime) -> pd.DataFrame:
+    """The general ledger of each entity's books, for every month that has work. Raises TrytonError."""
+    reader, today, rows = runtime.erp_reader, runtime.clock().date(), list[dict[str, Any]]()
+    roles = {code: role for role, code in dataclasses.asdict(reader.chart).items() if code.isdigit()}
+    with runtime.engine.connect() as connection:
+        worked = work_heads.partitions(connection, runtime.settings.tenant)
+        entities = {e.code: e for e in canonical.load_master(connection, runtime.scope).legal_entities}
+    for code in sorted({entity for entity, _ in worked} & entities.keys()):
+        month = ServiceMonth.parse(min(month for entity, month in worked if entity == code))
+        last = max(ServiceMonth.of(today), *(ServiceMonth.parse(month) for _, month in worked))
+        while month <= last:
+            for account, balance in reader.general_ledger(entities[code].erp_company, month).items():
+                rows.append(
+                    {
+                        "legal_entity": code,
+                        "month": str(month),
+                        "account": account,
+                        "role": roles.get(account),
+                        "posted": balance.posted,
+                        "draft": balance.draft,
+                        "currency": entities[code].currency,
+                    }
+                )
+            month = month.next()
+    return _frame(rows, lake_tables.ACCOUNT_BALANCES)
+
+
+def credits_given(runtime: Runtime) -> pd.DataFrame:
+    """The minutes that were credited to customers."""
+    with runtime.engine.connect() as connection:
+        rows = lake_rows.all_credits(connection, runtime.settings.tenant)
+    return _frame(rows, lake_tables.CREDITS)
+
+
 def stored(runtime: Runtime, table: str) -> pd.DataFrame:
     """All rows that the lake has of a table, as Python objects; none while nothing has been written."""
     schema = lake_tables.LAKE_TABLES[table]
@@ -147,6 +244,43 @@ def selected(runtime: Runtime, sql: str, tables: Sequence[str]) -> pd.DataFrame:
     """The rows of a SELECT of ours over these lake tables, which are made if nothing has written them yet."""
     runtime.lake.ensure_tables(lake_tables.LAKE_TABLES[table] for table in tables)
     return runtime.lake.frame(sql)
+
+
+def _parts_of(decision: Decision, item: WorkItem | None, master: MasterData) -> Iterator[dict[str, Any]]:
+    on = item.service_date if item is not None else decision.route.service_month.last_day
+    if item is None and decision.effects:
+        on = decision.effects[0].service_date
+    # The third word of a contract object's id says what it is, that of a fact is its class.
+    kind = _KIND_OF[type(item)] if item is not None else decision.object_id.split(":")[2]
+    employee = master.employee(item.psa_user_id, on) if isinstance(item, TimeEntry | Expense) else None
+    project = master.project(item.psa_project_id, on) if isinstance(item, TimeEntry | Expense) else None
+    bill = decision.effect(EffectType.BILLING_LINE)
+    line = bill or decision.effect(EffectType.REVENUE_ENTRY)
+    holds = ", ".join(sorted({hold.code for hold in decision.holds})) or None
+    whole = Part(
+        outcome=decision.outcome, minutes=decision.minutes, amount=line.amount if line else None, reason=holds or ""
+    )
+    for number, part in enumerate(decision.parts or (whole,), start=1):
+        billed = bill is not None and (part is whole or part.outcome is Outcome.POST)
+        yield {
+            "object_id": decision.object_id,
+            "part": number,
+            "kind": kind,
+            "legal_entity": decision.route.legal_entity,
+            "service_month": str(decision.route.service_month),
+            "service_date": on,
+            "employee_id": employee.id if employee else None,
+            "project_id": project.id if project else None,
+            "contract_id": decision.route.contract_id,
+            "component": decision.component,
+            "outcome": part.outcome.value,
+            "minutes": part.minutes,
+            "recorded_as_billable": item.billable if isinstance(item, TimeEntry | Expense) else True,
+            "amount": part.amount.amount if part.amount else None,
+            "currency": part.amount.currency if part.amount else None,
+            "bill_amount": part.amount.amount if billed and part.amount else None,
+            "reason": part.reason or None,
+        }
 
 
 def _of_entry(entry: TimeEntry, partition: Partition) -> dict[str, Any]:
@@ -184,6 +318,8 @@ def _flat(record: Any) -> dict[str, Any]:
         value = getattr(record, field.name)
         if isinstance(value, Money):
             row |= {field.name: value.amount, "currency": value.currency}
+        elif isinstance(value, Mapping):
+            row[field.name] = ", ".join(f"{name}:{value[name]}" for name in sorted(value)) or None
         else:
             row[field.name] = value.value if isinstance(value, enum.Enum) else value
     return row

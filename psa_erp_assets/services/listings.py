@@ -110,7 +110,7 @@ def postings_page(connection: Connection, tenant: str, wanted: PostingFilter, *,
     """Postings that the filter lets through, latest change of state first."""
     total = statements.count_postings(connection, tenant, wanted)
     rows = statements.list_postings(connection, tenant, wanted, offset=(page - 1) * PAGE_SIZE, limit=PAGE_SIZE)
-    facets = statements.posting_facets(connection, tenant)
+    facets = statements.posting_facets(connection, tenant, wanted.entities)
     return PostingsPage(
         postings=tuple(PostingRow(**row) for row in rows),
         total=total,

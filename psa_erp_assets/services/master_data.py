@@ -21,11 +21,20 @@ from psa_erp_assets.adapters.connectors.clockify.client import ClockifyClient
 from psa_erp_assets.adapters.connectors.hubspot.canonical import company_facts, deal_facts, is_signed
 from psa_erp_assets.adapters.connectors.hubspot.client import HubSpotClient
 from psa_erp_assets.adapters.connectors.tryton.master import MasterData as ErpMasterData
-from psa_erp_assets.adapters.store import exceptions, inbox, mappings, master_records
+from psa_erp_assets.adapters.store import (
+    exceptions,
+    inbox,
+    last_readings,
+    mapping_stories,
+    mappings,
+    master_records,
+)
+from psa_erp_assets.adapters.store.bodies import to_body
 from psa_erp_assets.adapters.store.exceptions import Sighting
 from psa_erp_assets.adapters.store.master_records import Change
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.facts import CompanyFacts, DealFacts, EmployeeFacts, ProjectFacts
+from psa_erp_assets.domain.links import Link, LinkType
 from psa_erp_assets.domain.malformed import MalformedRecordError
 from psa_erp_assets.domain.records import (
     AccountingPeriod,
@@ -94,6 +103,10 @@ class _Reading:
                 self.sight(error.code, f"{object_type}:{source}:{object_id}", error.reason)
         return facts
 
+    def keep(self, source: str, object_type: str, records: Iterable[Any]) -> None:
+        """Keep records that are understood already (dataclasses with an `id`), for whoever compares the systems."""
+        self.payloads[source, object_type] = {record.id: to_body(record) for record in records}
+
     def sight(self, code: str, object_id: str, detail: str) -> None:
         self.sightings.append(Sighting(code=code, object_id=object_id, detail=detail))
 
@@ -127,7 +140,9 @@ def refresh_customers(engine: Engine, settings: Settings, sources: Sources, now:
     """Customers: the CRM is the record; the ERP's party has the customer code."""
     reading = _Reading("customer")
     companies = reading.read("hubspot", "company", sources.crm.companies(), company_facts)
-    parties = {party.code: party.id for party in sources.erp.parties() if party.active}
+    known = sources.erp.parties()
+    reading.keep("tryton", "party", known)
+    parties = {party.code: party.id for party in known if party.active}
     records = [
         Customer(
             id=facts.customer_code,
@@ -173,21 +188,23 @@ def refresh_contracts(engine: Engine, settings: Settings, sources: Sources, now:
 
 
 def refresh_projects(engine: Engine, settings: Settings, sources: Sources, now: dt.datetime) -> Refreshed:
-    """Projects: the PSA is the record; the deal that lists one gives its contract, the ERP its analytic account."""
+    """Projects: the PSA is the record; the deal that lists one gives its contract, the ERP its analytic accounts."""
     reading = _Reading("project")
     contract_of: dict[str, DealFacts] = {}
     for agreement in _signed_deals(reading, sources.crm):
-        # A project that an amendment repeats is the contract's own, and so is its analytic account.
+        # A project that an amendment repeats is the contract's own.
         for deal in (*agreement.amendments, agreement.contract):
             for psa_id in deal.psa_project_ids:
                 contract_of[psa_id] = deal
-    company_of = {c.name: c.id for c in sources.erp.companies()}
-    erp_company = {e.code: e.erp_company or company_of.get(e.name) for e in settings.company.legal_entities}
-    analytic = {(account.company, account.code): account.id for account in sources.erp.projects() if account.open}
+    accounts = sources.erp.projects()
+    reading.keep("tryton", "analytic_account", accounts)
+    accounts_of: dict[str, dict[str, str]] = {}
+    for account in accounts:
+        if account.open:
+            accounts_of.setdefault(account.code, {})[account.company] = account.id
     records = []
     for facts in _projects(reading, settings, sources.psa):
         signed = contract_of.get(facts.psa_id)
-        company = erp_company.get(signed.legal_entity) if signed else None
         records.append(
             Project(
                 id=facts.code,
@@ -197,7 +214,7 @@ def refresh_projects(engine: Engine, settings: Settings, sources: Sources, now: 
                 contract_id=(signed.amends or signed.contract_code) if signed else None,
                 closed=facts.archived,
                 closed_on=facts.closed_on,
-                erp_analytic=analytic.get((company, facts.code)) if company else None,
+                erp_analytics=accounts_of.get(facts.code, {}),
             )
         )
     return _store(
@@ -278,11 +295,68 @@ def refresh_bill_rates(engine: Engine, settings: Settings, sources: Sources, now
         employees = master_records.load_all(
             connection, tenant=settings.tenant, object_type="employee", record_type=Employee
         )
-    numbers = {e.psa_user_id: e.id for e in employees if e.psa_user_id}
     codes = {f.psa_id: f.code for f in _projects(reading, settings, sources.psa)}
     start = ServiceMonth.parse(settings.policies.extraction.first_month).first_day
-    records = []
-    for body in reading.payloads["clockify", "project"].values():
+    with engine.connect() as connection:
+        persons = _Persons(employees, mapping_stories.links(connection, settings.tenant), start)
+    bodies = reading.payloads["clockify", "project"].values()
+    records = _bill_rates(reading, bodies, codes, persons)
+    return _store(engine, settings, reading, source="clockify", records=[(r.id, r) for r in records], now=now)
+
+
+def rebuild_bill_rates(connection: Connection, tenant: str, start: dt.date, now: dt.datetime) -> None:
+    """Bill rates again from what the PSA last said, because who is behind a PSA user has been decided otherwise.
+
+    Without it, the work of somebody just mapped would be priced by the project's rate until the next refresh.
+    """
+
+    def current(object_type: str, record_type: type[_T]) -> list[_T]:
+        return master_records.load_all(connection, tenant=tenant, object_type=object_type, record_type=record_type)
+
+    bodies = last_readings.last_reading(connection, tenant, "clockify", "project").values()
+    if not bodies:
+        return
+    codes = {p.psa_id: p.code for p in current("project", Project)}
+    persons = _Persons(current("employee", Employee), mapping_stories.links(connection, tenant), start)
+    records = _bill_rates(_Reading("bill_rate"), bodies, codes, persons)
+    master_records.replace_all(
+        connection,
+        tenant=tenant,
+        object_type="bill_rate",
+        source="clockify",
+        records=[(r.id, r) for r in records],
+        now=now,
+    )
+
+
+class _Persons:
+    """The employees behind a PSA user, each with the days on which that is so: by the exact key, else by a steward."""
+
+    def __init__(self, employees: Sequence[Employee], links: Sequence[Link], start: dt.date) -> None:
+        self._exact = {e.psa_user_id: e.id for e in employees if e.psa_user_id}
+        self._links = [k for k in links if (k.object_type, k.system) == (LinkType.EMPLOYEE, "clockify")]
+        self.start = start
+
+    def everybody(self) -> list[tuple[str | None, dt.date, dt.date | None]]:
+        """No one employee: the project's own rate."""
+        return [(None, self.start, None)]
+
+    def behind(self, psa_user_id: str) -> list[tuple[str | None, dt.date, dt.date | None]]:
+        """The employees, with the first and last day."""
+        exact = self._exact.get(psa_user_id)
+        found: list[tuple[str | None, dt.date, dt.date | None]] = [(exact, self.start, None)] if exact else []
+        return found + [
+            (link.canonical_id, max(link.valid_from, self.start), link.valid_to)
+            for link in self._links
+            if link.source_id == psa_user_id and link.canonical_id != exact and (exact is None or link.over_exact)
+        ]
+
+
+def _bill_rates(
+    reading: _Reading, bodies: Iterable[Mapping[str, Any]], codes: Mapping[str, str], persons: _Persons
+) -> list[BillRate]:
+    records: dict[str, BillRate] = {}
+    for body in bodies:
         if str(body["id"]) not in codes:
             continue
         try:
@@ -291,21 +365,20 @@ def refresh_bill_rates(engine: Engine, settings: Settings, sources: Sources, now
             reading.sight("malformed_record", f"project:clockify:{body['id']}", error.reason)
             continue
         for rate in rates:
-            who = numbers.get(rate.psa_user_id) if rate.psa_user_id else None
-            if rate.psa_user_id and who is None:
-                continue
             code = codes[rate.psa_project_id]
-            records.append(
-                BillRate(
-                    id=f"{code}/{who or '*'}",
+            for who, first, last in persons.behind(rate.psa_user_id) if rate.psa_user_id else persons.everybody():
+                since = "" if first == persons.start else f"@{first}"
+                record = BillRate(
+                    id=f"{code}/{who or '*'}{since}",
                     project_id=code,
                     employee_id=who,
                     per_hour=rate.per_hour,
-                    valid_from=start,
-                    valid_to=None,
+                    valid_from=first,
+                    valid_to=last,
                 )
-            )
-    return _store(engine, settings, reading, source="clockify", records=[(r.id, r) for r in records], now=now)
+                # Of two accounts of one person, the one that the exact key names has the word.
+                records.setdefault(record.id, record)
+    return list(records.values())
 
 
 def refresh_fx_rates(engine: Engine, settings: Settings, sources: Sources, now: dt.datetime) -> Refreshed:
@@ -507,7 +580,7 @@ def _customer_ids(customer: Customer) -> list[tuple[str, str | None]]:
 
 
 def _project_ids(project: Project) -> list[tuple[str, str | None]]:
-    return [("clockify", project.psa_id), ("tryton", project.erp_analytic)]
+    return [("clockify", project.psa_id), *(("tryton", account) for account in project.erp_analytics.values())]
 
 
 def _employee_ids(employee: Employee) -> list[tuple[str, str | None]]:

@@ -1,7 +1,10 @@
-"""Milestones of fixed fees, from the second PSA: always all, as its answer about a single one proves nothing."""
+"""Milestones of fixed fees, from the second PSA: all, or those that a webhook points at.
+
+Its answer that a single one is not there proves nothing, so only the reading of all finds what was deleted.
+"""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Engine
@@ -43,6 +46,30 @@ def sweep(engine: Engine, psa: KantataClient, scope: Scope, *, now: dt.datetime)
             scope=scope,
             payloads=[inbox.Payload(object_id=i, body=body) for i, body in payloads.items()],
             arrived_by="key_sweep",
+            now=now,
+        )
+
+
+def fetch_hinted(
+    engine: Engine, psa: KantataClient, scope: Scope, ids: Collection[str], *, now: dt.datetime
+) -> Received:
+    """Read again just these milestones, which a webhook pointed at. One that is not shown is left as it is: that it is
+    gone only a complete list can say.
+
+    Raises a SourceError; nothing is stored then.
+    """
+    stories = {str(story["id"]): story for story in psa.milestones(ids)}
+    workspaces = {str(workspace["id"]): workspace for workspace in psa.workspaces()} if stories else {}
+    with engine.begin() as connection:
+        inbox.lock(connection, tenant=scope.tenant, source=KANTATA)
+        return revisions.receive(
+            connection,
+            revisions.MILESTONES,
+            scope=scope,
+            payloads=[
+                inbox.Payload(object_id=i, body=_payload(story, workspaces)) for i, story in stories.items() if i in ids
+            ],
+            arrived_by="webhook",
             now=now,
         )
 

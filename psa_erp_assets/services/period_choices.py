@@ -16,7 +16,7 @@ from psa_erp_assets.adapters.store import period_choices as choice_rows
 from psa_erp_assets.adapters.store.postings import PgPostingStore
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.closed_periods import Choice, PeriodChoice
+from psa_erp_assets.domain.closed_periods import Choice, PeriodChoice, basis_of, is_about
 from psa_erp_assets.domain.decision import Decision
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.money import Money
@@ -59,10 +59,10 @@ class WaitingEffect:
     chosen_by: str | None
 
 
-def waiting_effects(engine: Engine, scope: Scope) -> tuple[WaitingEffect, ...]:
-    """Everything that waits for a closed period, the longest waiting first."""
+def waiting_effects(engine: Engine, scope: Scope, object_id: str | None = None) -> tuple[WaitingEffect, ...]:
+    """Everything that waits for a closed period, or what of one object does, the longest waiting first."""
     with engine.connect() as connection:
-        return _waiting(connection, PgPostingStore(engine, scope.tenant), scope)
+        return _waiting(connection, PgPostingStore(engine, scope.tenant), scope, object_id)
 
 
 def choose(
@@ -104,6 +104,8 @@ def choose(
             raise ChoiceRefusedError(f"its period is open in the books of {found.books}: choose for the {other}")
         if posting_date is not None:
             _check_open(connection, scope.tenant, found.books, posting_date)
+        before = choice_rows.of_objects(connection, scope.tenant, [object_id]).get((object_id, effect_type))
+        left_alone = before is not None and effect_type in decision.left_alone
         chosen = PeriodChoice(
             object_id=object_id,
             effect_type=effect_type,
@@ -111,6 +113,8 @@ def choose(
             posting_date=posting_date,
             reason=why,
             chosen_by=who,
+            # What the choice before has taken out of the decision, it was made about as well.
+            basis=before.basis if before is not None and left_alone else basis_of(decision, effect_type),
         )
         choice_rows.add(connection, scope.tenant, chosen, now)
         work_heads.mark_changed(connection, scope.tenant, {head_of(decision): decision.route}, now)
@@ -143,6 +147,8 @@ def _waiting(
             months = {ServiceMonth.of(day) for day in _days(decision, mine, effect_type)}
             closed = decided[partition].master.closed_periods
             chosen = choices.get((item["object_id"], effect_type))
+            if chosen is not None and decision is not None and not is_about(chosen, decision):
+                chosen = None
             waiting.append(
                 WaitingEffect(
                     object_id=item["object_id"],

@@ -3,26 +3,36 @@
 What belongs here: sums over a plan's items and the ledger. What does not: making, reviewing or applying plans.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, RowMapping
 
-from psa_erp_assets.adapters.store import credits as credit_rows
-from psa_erp_assets.adapters.store import plan_lists, work_heads
-from psa_erp_assets.adapters.store.plan_lists import PlanRow
-from psa_erp_assets.adapters.store.postings import PgPostingStore
-from psa_erp_assets.domain.money import Money
-from psa_erp_assets.domain.plan import ACTING, Action
-from psa_erp_assets.domain.posting import ENDED, Leg, Posting, State
-from psa_erp_assets.services.deciding import contract_of_month
+from psa_erp_assets.adapters.store import plan_items, plan_lists
+from psa_erp_assets.adapters.store.plan_items import ItemFilter
+from psa_erp_assets.adapters.store.plan_lists import PlanFilter, PlanRow
+from psa_erp_assets.services.listings import PAGE_SIZE, pages_of
 from psa_erp_assets.services.planning import PlanNotFoundError
 from psa_erp_assets.services.scope import Scope
 
-_OPEN = ("proposed", "approved")
-_TAKEN_AWAY = (Action.WITHDRAW.value, Action.VOID.value)
+
+class PlanStatus(StrEnum):
+    """Where a plan stands."""
+
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    APPLIED = "applied"
+    OVERTAKEN = "overtaken"
+
+
+_OPEN = (PlanStatus.PROPOSED, PlanStatus.APPROVED)
+_Group = tuple[str | None, str, str]
+_Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,146 +92,167 @@ class PlanReport:
     reasons: tuple[ReasonRow, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectChange:
+    """How many items of a plan change the books of an effect type, and what they bring to them in all."""
+
+    effect_type: str
+    currency: str
+    items: int
+    change: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPlan:
+    """A plan in a list, with what it changes."""
+
+    plan: PlanRow
+    changes: tuple[EffectChange, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPage:
+    """A page of plans, latest first, and what they can be narrowed down to. `total` counts all that match."""
+
+    plans: tuple[ListedPlan, ...]
+    page: int
+    pages: int
+    total: int
+    legal_entities: tuple[str, ...]
+    service_months: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One item of a plan. `place` is where it stands; `code` is why it is held, None for what is not."""
+
+    place: str
+    action: str
+    effect_type: str
+    object_id: str
+    contract_id: str | None
+    key: str | None
+    target_key: str | None
+    amount: Decimal | None
+    currency: str | None
+    minutes: int | None
+    reason: str
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemPage:
+    """Items of a plan in its order; `after` is the place to go on after, None where these are the last."""
+
+    items: tuple[Item, ...]
+    after: str | None
+
+
 def list_plans(
     connection: Connection, tenant: str, *, status: str | None = None, limit: int | None = None
 ) -> tuple[PlanRow, ...]:
     """Plans, the latest first."""
-    return tuple(plan_lists.list_plans(connection, tenant, status=status, limit=limit))
+    return tuple(plan_lists.list_plans(connection, tenant, PlanFilter(status=status), limit=limit))
+
+
+def plan_page(connection: Connection, tenant: str, wanted: PlanFilter, *, page: int = 1) -> PlanPage:
+    """A page of the plans that somebody may see."""
+    total = plan_lists.count_plans(connection, tenant, wanted)
+    found = plan_lists.list_plans(connection, tenant, wanted, offset=(page - 1) * PAGE_SIZE, limit=PAGE_SIZE)
+    changes: dict[int, list[EffectChange]] = defaultdict(list)
+    for row in plan_lists.changes(connection, [plan.id for plan in found]):
+        changes[row["plan_id"]].append(_only(EffectChange, row))
+    facets = plan_lists.facets(connection, tenant, wanted.entities)
+    return PlanPage(
+        plans=tuple(ListedPlan(plan=plan, changes=tuple(changes[plan.id])) for plan in found),
+        page=page,
+        pages=pages_of(total),
+        total=total,
+        legal_entities=tuple(sorted({row["legal_entity"] for row in facets})),
+        service_months=tuple(sorted({row["service_month"] for row in facets}, reverse=True)),
+    )
+
+
+def count_waiting(connection: Connection, tenant: str, entities: Collection[str] | None) -> int:
+    """How many plans wait for somebody's approval."""
+    return plan_lists.count_plans(connection, tenant, PlanFilter(waiting=True, entities=entities))
+
+
+def load_plan(connection: Connection, tenant: str, plan_id: int, entities: Collection[str] | None = None) -> PlanRow:
+    """A stored plan. Raises PlanNotFoundError, also for one of a legal entity that is none of `entities`."""
+    found = plan_lists.list_plans(connection, tenant, PlanFilter(plan_id=plan_id, entities=entities))
+    if not found:
+        raise PlanNotFoundError(f"there is no plan {plan_id}")
+    return found[0]
 
 
 def plan_report(engine: Engine, scope: Scope, plan_id: int) -> PlanReport:
     """The report of a stored plan. Raises PlanNotFoundError."""
-    store = PgPostingStore(engine, scope.tenant)
     with engine.connect() as connection:
-        found = plan_lists.list_plans(connection, scope.tenant, plan_id=plan_id)
-        if not found:
-            raise PlanNotFoundError(f"there is no plan {plan_id}")
-        plan, items = found[0], plan_lists.items(connection, plan_id)
-        ledger = _ledger(connection, store, scope.tenant, plan) if plan.status in _OPEN else {}
+        return read_report(connection, scope.tenant, plan_id)
+
+
+def read_report(
+    connection: Connection, tenant: str, plan_id: int, entities: Collection[str] | None = None
+) -> PlanReport:
+    """The same on a connection; summed up in the database, because a month's plan has a million items.
+
+    Raises PlanNotFoundError as `load_plan` does.
+    """
+    plan = load_plan(connection, tenant, plan_id, entities)
+    is_open, partition = plan.status in _OPEN, (plan.legal_entity, plan.service_month)
+    sums = plan_items.action_sums(connection, plan_id, with_ledger=is_open)
+    ledger = plan_items.ledger_sums(connection, tenant, partition, plan.contracts) if is_open else None
+    held = plan_items.hold_sums(connection, plan_id)
     return PlanReport(
         plan=plan,
-        contracts=tuple(_contract_rows(plan, items, ledger)),
-        held=tuple(_held_rows(items)),
-        reasons=tuple(
-            ReasonRow(action=action, reason=reason, items=number)
-            for (action, reason), number in sorted(
-                Counter((i["action"], i["reason"]) for i in items if i["action"] != Action.HOLD.value).items()
-            )
+        contracts=tuple(_contract_rows(sums, ledger)),
+        held=tuple(
+            _only(HeldRow, row)
+            for row in sorted(held, key=lambda row: str((row["contract_id"], row["effect_type"], row["code"])))
         ),
+        reasons=tuple(_only(ReasonRow, row) for row in plan_items.reason_sums(connection, plan_id)),
     )
 
 
-def _contract_rows(
-    plan: PlanRow, items: Sequence[RowMapping], ledger: Mapping[str | None, Sequence[Posting]]
-) -> list[ContractRow]:
-    groups: dict[tuple[str | None, str, str], list[RowMapping]] = defaultdict(list)
-    for item in items:
-        if item["currency"] is not None:
-            groups[item["contract_id"], item["effect_type"], item["currency"]].append(item)
-    by_key = {posting.key: posting for of_contract in ledger.values() for posting in of_contract}
-    # A withdrawal has no content of its own, so that neither has an item that cancels it or tries it again.
-    for item in items:
-        posting = by_key.get(item["key"])
-        if item["currency"] is None and posting is not None:
-            groups[item["contract_id"], item["effect_type"], posting.amount.currency].append(item)
+def item_page(connection: Connection, plan_id: int, wanted: ItemFilter, *, after: str | None = None) -> ItemPage:
+    """Items of a plan, after the place of another one where that is given, as 3.120."""
+    position, _, seq = (after or "0.0").partition(".")
+    rows = plan_items.items(connection, plan_id, wanted, after=(int(position), int(seq or 0)), limit=PAGE_SIZE + 1)
+    items = tuple(
+        Item(place=f"{row['position']}.{row['seq']}", **{n: row[n] for n in Item.__annotations__ if n != "place"})
+        for row in rows[:PAGE_SIZE]
+    )
+    return ItemPage(items=items, after=items[-1].place if len(rows) > PAGE_SIZE else None)
+
+
+def _contract_rows(sums: Sequence[RowMapping], ledger: Sequence[RowMapping] | None) -> list[ContractRow]:
+    groups: dict[_Group, list[RowMapping]] = defaultdict(list)
+    for row in sums:
+        groups[row["contract_id"], row["effect_type"], row["currency"]].append(row)
+    there: Mapping[_Group, Decimal] = {
+        (row["contract_id"], row["effect_type"], row["currency"]): row["amount"] for row in ledger or ()
+    }
     rows = []
-    for (contract_id, effect_type, currency), mine in sorted(groups.items(), key=lambda group: str(group[0])):
-        before = difference = after = None
-        if plan.status in _OPEN:
-            there = [
-                _standing(posting)
-                for posting in ledger.get(contract_id, ())
-                if (posting.effect_type.value, posting.amount.currency) == (effect_type, currency)
-            ]
-            changes = [_change(item, by_key.get(item["key"]), currency) for item in mine]
-            before, difference = _sum(there, currency), _sum(changes, currency)
-            after = _sum([before, difference], currency).amount
+    for group, mine in sorted(groups.items(), key=lambda item: str(item[0])):
+        before = difference = None
+        if ledger is not None:
+            before = there.get(group, Decimal(0))
+            difference = sum((row["change"] for row in mine), Decimal(0))
         rows.append(
             ContractRow(
-                contract_id=contract_id,
-                effect_type=effect_type,
-                currency=currency,
-                actions=_actions(mine, currency),
-                before=before.amount if before else None,
-                after=after,
-                difference=difference.amount if difference else None,
+                contract_id=group[0],
+                effect_type=group[1],
+                currency=group[2],
+                actions=tuple(_only(ActionTotal, row) for row in sorted(mine, key=lambda row: str(row["action"]))),
+                before=before,
+                after=None if before is None or difference is None else before + difference,
+                difference=difference,
             )
         )
     return rows
 
 
-def _actions(items: Sequence[RowMapping], currency: str) -> tuple[ActionTotal, ...]:
-    of_action: dict[str, list[RowMapping]] = defaultdict(list)
-    for item in items:
-        of_action[item["action"]].append(item)
-    return tuple(
-        ActionTotal(
-            action=action,
-            items=len(mine),
-            minutes=sum(i["minutes"] or 0 for i in mine),
-            amount=_sum([Money(i["amount"] or Decimal(0), currency) for i in mine], currency).amount,
-        )
-        for action, mine in sorted(of_action.items())
-    )
-
-
-def _held_rows(items: Sequence[RowMapping]) -> list[HeldRow]:
-    groups: dict[tuple[str | None, str, str], list[str]] = defaultdict(list)
-    for item in items:
-        hold = item["body"]["hold"]
-        if hold is not None:
-            groups[item["contract_id"], item["effect_type"], hold["code"]].append(hold["detail"])
-    return [
-        HeldRow(contract_id=contract_id, effect_type=kind, code=code, items=len(details), detail=details[0])
-        for (contract_id, kind, code), details in sorted(groups.items(), key=lambda group: str(group[0]))
-    ]
-
-
-def _ledger(
-    connection: Connection, store: PgPostingStore, tenant: str, plan: PlanRow
-) -> dict[str | None, list[Posting]]:
-    """The postings of everything that the plan looked at, by contract."""
-    partition = (plan.legal_entity, plan.service_month)
-    contract_of = {
-        object_id: head.contract_id
-        for object_id, head in work_heads.heads(
-            connection, tenant, work_heads.ids_within(connection, tenant, partition, plan.contracts)
-        ).items()
-    }
-    for credit in credit_rows.of_objects(connection, tenant, list(contract_of)):
-        contract_of[f"{credit.object_id}#{credit.id}"] = contract_of[credit.object_id]
-    found: dict[str | None, dict[str, Posting]] = defaultdict(dict)
-    for posting in store.of_objects(list(contract_of), connection=connection):
-        found[contract_of[posting.object_id]][posting.key] = posting
-    for contract_id in filter(None, map(contract_of_month, contract_of)):
-        for posting in store.of_contract_month(contract_id, plan.service_month, connection=connection):
-            found[contract_id][posting.key] = posting
-    return {contract_id: list(postings.values()) for contract_id, postings in found.items()}
-
-
-def _standing(posting: Posting) -> Money:
-    """What a posting brings to its contract: nothing if it has ended or was refused.
-
-    What takes another one back, by a negative amount, counts until that other one has ended with it.
-    """
-    counts = posting.state not in (State.CANCELLED, State.WITHDRAWN, State.REVERSED, State.REJECTED)
-    if posting.leg is not Leg.ORIGINAL:
-        counts = counts and posting.state not in ENDED
-    return posting.amount if counts else Money(Decimal(0), posting.amount.currency)
-
-
-def _change(item: RowMapping, posting: Posting | None, currency: str) -> Money:
-    """What an item adds to what its contract has."""
-    nothing, action = Money(Decimal(0), currency), item["action"]
-    if Action(action) not in ACTING:
-        return nothing
-    if action == Action.CANCEL.value:
-        return -_standing(posting) if posting is not None else nothing
-    if action == Action.RETRY.value:
-        return posting.amount if posting is not None else nothing
-    amount = Money(item["amount"], currency)
-    return -amount if action in _TAKEN_AWAY else amount
-
-
-def _sum(amounts: Sequence[Money], currency: str) -> Money:
-    return sum(amounts, Money(Decimal(0), currency))
+def _only(record: type[_Record], row: RowMapping) -> _Record:
+    """The record of the columns that it has a field for."""
+    return record(**{name: row[name] for name in record.__annotations__})

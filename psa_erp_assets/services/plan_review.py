@@ -1,17 +1,17 @@
 """Plans that somebody must approve: who may, what waits, and what has been overtaken meanwhile.
 
-What belongs here: the queue and its four eyes. What does not: which plans need approval (`domain.approval`), and
-applying them (`planning`).
+What belongs here: the queue, its four eyes, and what somebody asks for by hand. What does not: which plans need
+approval (`domain.approval`), and what applying them does (`planning`).
 """
 
 import datetime as dt
 
 from sqlalchemy import Connection, Engine
 
-from psa_erp_assets.adapters.store import exceptions, plan_lists, plans
+from psa_erp_assets.adapters.store import exceptions, plan_lists, plans, work_heads
 from psa_erp_assets.adapters.store.exceptions import Sighting
 from psa_erp_assets.adapters.store.work_heads import Partition
-from psa_erp_assets.services import planning
+from psa_erp_assets.services import audit, planning
 from psa_erp_assets.services.planning import Plan, PlanNotFoundError, PlanOvertakenError
 from psa_erp_assets.services.scope import Scope
 
@@ -44,6 +44,40 @@ def review(
         if not plans.review(connection, plan_id, approved=approve, reviewed_by=who, note=why, now=now):
             raise ReviewRefusedError(f"plan {plan_id} is {plan.status}: only a proposed plan can be {verb}")
         _leave_queue(connection, scope.tenant, plan_id, f"{verb} by {who}", now)
+
+
+def plan_anew(engine: Engine, scope: Scope, partition: Partition, *, asked_by: str, now: dt.datetime) -> Plan:
+    """Plan a partition because somebody asks for it; where it needs approval it waits for somebody else's.
+
+    Raises PlanNotFoundError for a partition without work.
+    """
+    with engine.connect() as connection:
+        known = work_heads.partitions(connection, scope.tenant)
+    if partition not in known:
+        raise PlanNotFoundError(f"there is no work of {' '.join(partition)}")
+    plan = planning.make_plan(engine, scope, partition, now=now, created_by=asked_by)
+    update_queue(engine, scope, plan, now=now)
+    return plan
+
+
+def apply(engine: Engine, scope: Scope, plan_id: int, *, asked_by: str, now: dt.datetime) -> int:
+    """Apply a plan because somebody asks for it, which the audit log keeps; answers with how many postings it touched.
+
+    Raises as `planning.apply_plan` does.
+    """
+    with engine.begin() as connection:
+        if plans.load(connection, scope.tenant, plan_id) is None:
+            raise PlanNotFoundError(f"there is no plan {plan_id}")
+        audit.record(
+            connection,
+            scope.tenant,
+            kind="plan.apply_asked",
+            subject=f"plan:{plan_id}",
+            actor=asked_by,
+            detail={},
+            now=now,
+        )
+    return planning.apply_plan(engine, scope, plan_id, now=now)
 
 
 def apply_approved(engine: Engine, scope: Scope, partition: Partition, *, now: dt.datetime) -> list[int]:

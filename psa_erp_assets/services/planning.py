@@ -2,8 +2,8 @@
 
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 from sqlalchemy import Connection, Engine
@@ -11,26 +11,31 @@ from sqlalchemy import Connection, Engine
 from psa_erp_assets.adapters.store import (
     contract_balances,
     decisions,
-    erp_documents,
     exceptions,
+    fingerprints,
     plan_lists,
+    plan_sections,
     plans,
     work_heads,
 )
 from psa_erp_assets.adapters.store.exceptions import Sighting
+from psa_erp_assets.adapters.store.plan_sections import Section
 from psa_erp_assets.adapters.store.postings import PgPostingStore
 from psa_erp_assets.adapters.store.work_heads import Partition
+from psa_erp_assets.domain.account import ContractMonth
 from psa_erp_assets.domain.approval import approval_reasons
-from psa_erp_assets.domain.balances import Balance
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.decision import Decision, Hold, Mode, Outcome
+from psa_erp_assets.domain.decide import Decider
+from psa_erp_assets.domain.decision import Hold, Mode, Outcome
 from psa_erp_assets.domain.keys import content_hash
 from psa_erp_assets.domain.master import MasterData
-from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
-from psa_erp_assets.domain.posting import Leg, Posting, State, new_posting
+from psa_erp_assets.domain.plan import ACTING, Action, PlanItem
+from psa_erp_assets.domain.plan_totals import PlanTotal, totals_of
+from psa_erp_assets.domain.posting import Leg, Posting, new_posting
 from psa_erp_assets.domain.posting_store import ClaimTakenError, KeyReusedError
-from psa_erp_assets.services import contract_months
-from psa_erp_assets.services.deciding import decide_partition, has_changed, head_of
+from psa_erp_assets.services import basis, canonical, contract_months
+from psa_erp_assets.services.deciding import has_changed, head_of
+from psa_erp_assets.services.drafting import Draft, make_draft
 from psa_erp_assets.services.scope import Scope
 
 _OPEN = ("proposed", "approved")
@@ -51,17 +56,18 @@ class PlanNeedsApprovalError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What would be done for a partition, and what is decided about each of its entries.
+    """What would be done for a partition, as it is stored.
 
     `contracts` limits it to some contracts of the partition (None among them: work on no contract); None is all.
-    `approval_reasons` are why somebody must approve it, none where nobody must; `status` is where it stands.
+    `sections` are its parts, `totals` the sums of its items, which `items_of` reads. `approval_reasons` are why
+    somebody must approve it, none where nobody must; `status` is where it stands.
     """
 
     id: int
     partition: Partition
     contracts: tuple[str | None, ...] | None
-    items: tuple[PlanItem, ...]
-    decisions: tuple[Decision, ...]
+    sections: tuple[int, ...]
+    totals: tuple[PlanTotal, ...]
     approval_reasons: tuple[str, ...] = ()
     status: str = "proposed"
 
@@ -73,36 +79,22 @@ class Plan:
     @property
     def acting(self) -> bool:
         """Whether applying it would change anything."""
-        return any(item.acts for item in self.items)
+        return any(total.acts for total in self.totals)
 
     def actions(self) -> Counter[tuple[str, str]]:
         """How many items there are of each action and effect type."""
-        return Counter((item.action.value, item.effect_type.value) for item in self.items)
+        counted: Counter[tuple[str, str]] = Counter()
+        for total in self.totals:
+            counted[total.action.value, total.effect_type.value] += total.items
+        return counted
 
     def amounts(self) -> dict[tuple[str, str, str], Decimal]:
         """Amounts by action, effect type and currency."""
-        totals: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
-        for item in self.items:
-            if item.effect is not None:
-                money = item.effect.amount
-                totals[item.action.value, item.effect_type.value, money.currency] += money.amount
-        return dict(totals)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
-    items: tuple[PlanItem, ...]
-    decisions: tuple[Decision, ...]
-    object_ids: tuple[str, ...]
-    facts_hash: str
-    closings: Mapping[str, Balance]
-    master: MasterData
-
-    def without_retries(self) -> "_Draft":
-        """The same without all that is to be done about what was rejected."""
-        rejected = {(i.object_id, i.effect_type) for i in self.items if i.action is Action.RETRY}
-        kept = tuple(i for i in self.items if (i.object_id, i.effect_type) not in rejected)
-        return replace(self, items=kept)
+        summed: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
+        for total in self.totals:
+            if total.currency is not None:
+                summed[total.action.value, total.effect_type.value, total.currency] += total.amount
+        return dict(summed)
 
 
 def make_plan(
@@ -118,21 +110,29 @@ def make_plan(
 ) -> Plan:
     """Compute and store the plan of a partition. Nothing is posted and no entry counts as planned by it.
 
-    Without `retry_rejected`, what the ERP has just rejected is left as it is. A plan that needs approval is stored
-    once: where the same one waits already, or is approved, the answer is that one; without `repeat_refused` also where
-    somebody has rejected it.
+    Contract by contract, so that a month of a million entries needs no more memory than its largest contract; a
+    contract's month about which nothing has changed since it was last planned is not worked on again. Without
+    `retry_rejected`, what the ERP has just rejected is left as it is. A plan that needs approval is stored once: where
+    the same one waits already, or is approved, the answer is that one; without `repeat_refused` also where somebody
+    has rejected it.
     """
     limited = None if contracts is None else tuple(sorted(contracts, key=lambda c: c or ""))
     with engine.begin() as connection:
         plans.lock_partition(connection, scope.tenant, partition)
-        draft = _draft(connection, PgPostingStore(engine, scope.tenant), scope, partition, limited)
-        if not retry_rejected:
-            draft = draft.without_retries()
-        _mark_changed(connection, scope.tenant, draft.decisions, now)
-        decisions.record(connection, scope.tenant, draft.decisions, now)
-        _note_holds(connection, scope.tenant, partition, draft, now)
-        _hand_on(connection, scope.tenant, partition, draft, now)
-        reasons = approval_reasons(draft.items, scope.approvals, partition[0], draft.master)
+        common, master = _master(connection, scope)
+        planner = _SectionPlanner(connection, engine, scope, partition, Decider(master, scope.rules))
+        wanted = _bases(connection, scope.tenant, partition, limited, common)
+        known = plan_sections.latest(connection, scope.tenant, partition)
+        sections = []
+        for contract_id, made_from in wanted.items():
+            found = made_from if retry_rejected else f"{made_from} without retries"
+            section = known.get(contract_id)
+            if section is None or section.basis != found:
+                section = planner.make(contract_id, found, retry_rejected=retry_rejected, now=now)
+            sections.append(section)
+        ids, totals = tuple(s.id for s in sections), tuple(t for s in sections for t in s.totals)
+        facts_hash = _hash_of(sections)
+        reasons = approval_reasons(totals, scope.approvals, partition[0], master)
         before = _OPEN if repeat_refused else (*_OPEN, "rejected")
         same = None
         if reasons:
@@ -141,7 +141,7 @@ def make_plan(
                 scope.tenant,
                 partition,
                 contracts=limited,
-                facts_hash=draft.facts_hash,
+                facts_hash=facts_hash,
                 statuses=before,
             )
         plan_id, status = same or (
@@ -150,8 +150,8 @@ def make_plan(
                 tenant=scope.tenant,
                 partition=partition,
                 contracts=limited,
-                items=draft.items,
-                facts_hash=draft.facts_hash,
+                section_ids=ids,
+                facts_hash=facts_hash,
                 approval_reasons=reasons,
                 created_by=created_by,
                 now=now,
@@ -162,17 +162,29 @@ def make_plan(
         id=plan_id,
         partition=partition,
         contracts=limited,
-        items=draft.items,
-        decisions=draft.decisions,
+        sections=ids,
+        totals=totals,
         approval_reasons=reasons,
         status=status,
     )
 
 
+def items_of(engine: Engine, plan: Plan, actions: Collection[Action] | None = None) -> Iterator[PlanItem]:
+    """The items of a plan in their order, of some actions only where these are given."""
+    with engine.connect() as connection:
+        for section_id in plan.sections:
+            yield from plan_sections.items(connection, [section_id], actions)
+
+
 def is_overtaken(connection: Connection, engine: Engine, scope: Scope, plan: plans.StoredPlan) -> bool:
     """Whether another plan than this one would be made now. The caller has locked the partition."""
-    draft = _draft(connection, PgPostingStore(engine, scope.tenant), scope, plan.partition, plan.contracts)
-    return draft.facts_hash != plan.facts_hash
+    common, master = _master(connection, scope)
+    planner = _SectionPlanner(connection, engine, scope, plan.partition, Decider(master, scope.rules))
+    sections = {s.contract_id: s for s in plan_sections.of_plan(connection, plan.id)}
+    now = _bases(connection, scope.tenant, plan.partition, plan.contracts, common)
+    if now.keys() != sections.keys():
+        return True
+    return any(planner.has_changed(section, now[contract_id]) for contract_id, section in sections.items())
 
 
 def partition_of(engine: Engine, scope: Scope, plan_id: int) -> Partition:
@@ -201,83 +213,110 @@ def apply_plan(engine: Engine, scope: Scope, plan_id: int, *, now: dt.datetime) 
             raise PlanNeedsApprovalError(f"plan {plan_id} must be approved first: {'; '.join(plan.approval_reasons)}")
         plans.lock_partition(connection, scope.tenant, plan.partition)
         work_heads.lock_partition(connection, scope.tenant, plan.partition)
-        draft = _draft(connection, store, scope, plan.partition, plan.contracts)
-        overtaken = draft.facts_hash != plan.facts_hash
+        # Before the facts are looked at: what is new after it stays dirty.
+        seen = work_heads.ids_within(connection, scope.tenant, plan.partition, plan.contracts)
+        overtaken = is_overtaken(connection, engine, scope, plan)
         if not overtaken:
             try:
-                planned = plans.items_of(connection, plan_id)
-                chosen = [i for i in draft.items if (i.action.value, i.key) in planned]
-                touched = _apply(connection, store, plan, chosen, now)
+                touched = _apply(connection, store, plan, now)
             except (ClaimTakenError, KeyReusedError) as error:
                 raise PlanOvertakenError(f"plan {plan_id} met another one: {error}") from error
-            work_heads.mark_planned(connection, scope.tenant, draft.object_ids, plan.created_at)
+            work_heads.mark_planned(connection, scope.tenant, seen, plan.created_at)
         plans.finish(connection, plan_id, "overtaken" if overtaken else "applied", now)
     if overtaken:
         raise PlanOvertakenError(f"facts have changed since plan {plan_id} was made; make a new one")
     return touched
 
 
-def _mark_changed(connection: Connection, tenant: str, decided: Sequence[Decision], now: dt.datetime) -> None:
-    """Make dirty what is now decided otherwise, since a plan that nobody applies must not hide the change."""
-    known = decisions.latest_hashes(connection, tenant, [d.object_id for d in decided])
-    changed = {head_of(d): d.route for d in decided if has_changed(d, known)}
-    work_heads.mark_changed(connection, tenant, changed, now)
+class _SectionPlanner:
+    """Plans contracts' months of one partition within a transaction."""
 
+    def __init__(
+        self, connection: Connection, engine: Engine, scope: Scope, partition: Partition, decider: Decider
+    ) -> None:
+        self._connection, self._scope, self._partition, self._decider = connection, scope, partition, decider
+        self._store = PgPostingStore(engine, scope.tenant)
 
-def _draft(
-    connection: Connection,
-    store: PgPostingStore,
-    scope: Scope,
-    partition: Partition,
-    contracts: Sequence[str | None] | None,
-) -> _Draft:
-    found = decide_partition(connection, scope, partition, contracts)
-    made: dict[str, list[Posting]] = defaultdict(list)
-    for posting in store.of_objects([d.object_id for d in found.decisions], connection=connection):
-        made[posting.object_id].append(posting)
-    live = [p.key for of_object in made.values() for p in of_object if p.state is State.VERIFIED]
-    on_document = erp_documents.on_document(connection, scope.tenant, live)
-    cancelled = erp_documents.cancelled(connection, scope.tenant, on_document)
-    closed = {
-        (entity.erp_company, month): code
-        for code, month in found.master.closed_periods
-        if (entity := found.master.legal_entity(code)) is not None
-    }
-    items = tuple(
-        item
-        for decision in found.decisions
-        for item in plan_entry(
-            decision, made[decision.object_id], on_document, scope.tenant, closed=closed, cancelled=cancelled
+    def make(self, contract_id: str | None, basis: str, *, retry_rejected: bool, now: dt.datetime) -> Section:
+        """Decide about a contract's month anew, and store what is decided and what is to be done."""
+        connection, tenant = self._connection, self._scope.tenant
+        if contract_id is not None:
+            # Two partitions settle the month of a contract that two entities sell, and both keep its balance.
+            plans.lock_contract_month(connection, tenant, contract_id, self._partition[1])
+        draft = self._draft(contract_id)
+        if not retry_rejected:
+            draft = draft.without_retries()
+        every = (*draft.decisions, *draft.elsewhere)
+        known = decisions.latest_hashes(connection, tenant, [d.object_id for d in every])
+        # A plan that nobody applies must not hide what is decided otherwise now.
+        changed = {head_of(d): d.route for d in every if has_changed(d, known)}
+        work_heads.mark_changed(connection, tenant, changed, now)
+        decisions.record(connection, tenant, draft.decisions, known, now)
+        _note_holds(connection, tenant, self._partition, draft, now)
+        self._hand_on(draft, now)
+        return plan_sections.add(
+            connection,
+            tenant,
+            self._partition,
+            contract_id=contract_id,
+            basis=basis,
+            facts_hash=draft.facts_hash,
+            items=draft.items,
+            totals=totals_of(draft.items),
+            now=now,
         )
-    )
-    facts = {
-        "decisions": [decisions.digest(d) for d in found.decisions],
-        "postings": [[p.key, p.state.value, p.key in on_document] for d in found.decisions for p in made[d.object_id]],
-        "items": [[item.action.value, item.key] for item in items],
-    }
-    return _Draft(
-        items=items,
-        decisions=found.decisions,
-        object_ids=found.object_ids,
-        facts_hash=content_hash(facts),
-        closings=found.closings,
-        master=found.master,
-    )
+
+    def has_changed(self, section: Section, basis: str) -> bool:
+        """Whether another section than this one would be made now, whose basis is given."""
+        return section.basis != basis and self._draft(section.contract_id).facts_hash != section.facts_hash
+
+    def _draft(self, contract_id: str | None) -> Draft:
+        return make_draft(
+            self._connection, self._store, self._scope, self._partition, [contract_id], decider=self._decider
+        )
+
+    def _hand_on(self, draft: Draft, now: dt.datetime) -> None:
+        """Keep what the contracts' month leaves to the next one, which becomes due where that has changed."""
+        month, tenant = ServiceMonth.parse(self._partition[1]), self._scope.tenant
+        for contract_id, closing in sorted(draft.closings.items()):
+            if contract_balances.put(self._connection, tenant, contract_id, month, closing=closing, now=now):
+                where = ContractMonth(contract_id, month)
+                contract_months.follow_up(self._connection, tenant, where, self._decider.master, now)
 
 
-def _hand_on(connection: Connection, tenant: str, partition: Partition, draft: _Draft, now: dt.datetime) -> None:
-    """Keep what the contracts' month leaves to the next one, which becomes due where that has changed."""
-    month = ServiceMonth.parse(partition[1])
-    for contract_id, closing in sorted(draft.closings.items()):
-        if contract_balances.put(connection, tenant, contract_id, month, closing=closing, now=now):
-            contract_months.follow_up(connection, tenant, contract_id, month, now)
+def _master(connection: Connection, scope: Scope) -> tuple[str, MasterData]:
+    """The master data with the fingerprint of just these."""
+    while True:
+        before = basis.of_tenant(connection, scope)
+        master = canonical.load_master(connection, scope)
+        if basis.of_tenant(connection, scope) == before:
+            return before, master
 
 
-def _apply(
-    connection: Connection, store: PgPostingStore, plan: plans.StoredPlan, items: Sequence[PlanItem], now: dt.datetime
+def _bases(
+    connection: Connection, tenant: str, partition: Partition, contracts: Sequence[str | None] | None, common: str
+) -> dict[str | None, str]:
+    """The fingerprints of a partition's contracts, or of those that a plan is limited to, in the order of a plan."""
+    there = fingerprints.contracts_of(connection, tenant, partition)
+    wanted = there if contracts is None else [c for c in there if c in contracts]
+    return basis.of_contracts(connection, tenant, partition, sorted(wanted, key=lambda c: c or ""), common)
+
+
+def _hash_of(sections: Sequence[Section]) -> str:
+    return content_hash({"sections": [[section.contract_id, section.facts_hash] for section in sections]})
+
+
+def _apply(connection: Connection, store: PgPostingStore, plan: plans.StoredPlan, now: dt.datetime) -> int:
+    """Contract by contract: claims of one object are released and taken within one section."""
+    sections = plan_sections.of_plan(connection, plan.id)
+    return sum(_apply_section(connection, store, plan, section, now) for section in sections)
+
+
+def _apply_section(
+    connection: Connection, store: PgPostingStore, plan: plans.StoredPlan, section: Section, now: dt.datetime
 ) -> int:
     by_action: dict[Action, list[PlanItem]] = defaultdict(list)
-    for item in items:
+    for item in plan_sections.items(connection, [section.id], ACTING):
         by_action[item.action].append(item)
     # What ends comes first: it releases the claims that what replaces it needs.
     sent = {
@@ -289,7 +328,7 @@ def _apply(
         # What was to take it back may be on its way since the plan was made: the next plan sees what came of it.
         if (item.object_id, item.effect_type) not in sent:
             store.void([_key(item)], now, item.reason, connection=connection)
-    new = [_posting(item, plan.tenant, plan, now) for item in items if item.action in _LEGS]
+    new = [_posting(item, plan.tenant, plan, now) for action in _LEGS for item in by_action[action]]
     store.add(new, now, connection=connection)
     for item in by_action[Action.RETRY]:
         store.retry([_key(item)], now, item.reason, connection=connection)
@@ -321,7 +360,7 @@ def _key(item: PlanItem) -> str:
     return item.key
 
 
-def _note_holds(connection: Connection, tenant: str, partition: Partition, draft: _Draft, now: dt.datetime) -> None:
+def _note_holds(connection: Connection, tenant: str, partition: Partition, draft: Draft, now: dt.datetime) -> None:
     """Open an exception for each reason that holds an entry; resolve those of the same entries that are gone."""
     planned: dict[str, list[Hold]] = defaultdict(list)
     for item in draft.items:

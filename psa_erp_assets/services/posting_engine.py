@@ -7,6 +7,7 @@ sent again. Several engines may work on one ledger.
 
 import datetime as dt
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -30,7 +31,7 @@ from psa_erp_assets.domain.erp import (
 from psa_erp_assets.domain.posting import ON_DOCUMENT, Event, Lease, Operation, Posting, Transition
 from psa_erp_assets.domain.posting_look_up import looked_up, read_back, surplus
 from psa_erp_assets.domain.posting_store import PostingStore, StaleFenceError, Work
-from psa_erp_assets.services.posting_policy import EnginePolicy, EngineReport
+from psa_erp_assets.services.posting_policy import CompanyPressure, EnginePolicy, EngineReport
 
 __all__ = ["EnginePolicy", "EngineReport", "PostingEngine"]
 
@@ -42,6 +43,10 @@ _IDLE = dt.timedelta(seconds=1)
 _TELLING = {Operation.CREATE: "posting_duplicate", Operation.WITHDRAW: "document_missing"}
 
 
+def _unheard(_report: EngineReport) -> None:
+    """Nobody listens."""
+
+
 def _no_boundary(_name: str) -> None:
     """Nobody listens."""
 
@@ -50,6 +55,7 @@ class PostingEngine:
     """One worker. `worker` names it in leases and histories and must be its own.
 
     `clock` gives the time, aware and in UTC; `sleep` lets seconds pass.
+    `on_report` is told each report when its run ends.
     `on_boundary` is called with a name of `BOUNDARIES` at each point between two effects, for tests that kill there.
     """
 
@@ -63,12 +69,16 @@ class PostingEngine:
         policy: EnginePolicy | None = None,
         sleep: Callable[[float], None] = time.sleep,
         on_boundary: Callable[[str], None] = _no_boundary,
+        on_report: Callable[[EngineReport], None] = _unheard,
     ) -> None:
         self._store, self._erp, self._now, self._sleep = store, erp, clock, sleep
         self._worker, self._policy, self._at = worker, policy or EnginePolicy(), on_boundary
+        self._tell = on_report
         self._limits: dict[tuple[str, EffectType], AdaptiveLimit] = {}
         self._resume_at: dict[str, dt.datetime] = {}
         self._answered: set[str] = set()
+        self._silent: set[str] = set()
+        self._throttled: Counter[str] = Counter()
         self._report = EngineReport()
 
     def run_until_settled(
@@ -97,6 +107,8 @@ class PostingEngine:
             self._sleep(max(due - now, _IDLE).total_seconds())
         self._report.next_due = due
         self._report.states = self._store.count(erp_companies)
+        self._report.pressure = {company: self._pressure(company) for company in sorted(erp_companies)}
+        self._tell(self._report)
         return self._report
 
     def step(self, erp_company: str, effect_types: Collection[EffectType] = tuple(EffectType)) -> bool:
@@ -179,6 +191,7 @@ class PostingEngine:
             return states.confirm(posting, now, erp_id)
         if isinstance(answer, Throttled):
             wait = self._policy.waits.obey(answer.retry_after)
+            self._throttled[posting.erp_company] += 1
             self._resume_at[posting.erp_company] = now + wait
             return states.throttle(posting, now, wait, f"throttled; Retry-After {answer.retry_after}")
         if isinstance(answer, Ambiguous):
@@ -303,14 +316,29 @@ class PostingEngine:
         resume_at = self._resume_at.get(erp_company)
         return erp_company in self._report.paused or (resume_at is not None and self._now() < resume_at)
 
+    def _pressure(self, erp_company: str) -> CompanyPressure:
+        return CompanyPressure(
+            limits={
+                kind.value: (limit.size, limit.ceiling)
+                for (company, kind), limit in self._limits.items()
+                if company == erp_company
+            },
+            resumes_at=self._resume_at.get(erp_company),
+            throttled=self._throttled[erp_company],
+            answered=erp_company in self._answered,
+            trouble=self._report.paused.get(erp_company, UNREACHABLE if erp_company in self._silent else None),
+        )
+
     def _good_answer(self, erp_company: str) -> None:
         """The ERP works and knows us: what was reported about it in this run or an earlier one is over."""
+        self._silent.discard(erp_company)
         if erp_company not in self._answered:
             self._answered.add(erp_company)
             self._store.trouble_over(erp_company, (AUTH, UNREACHABLE), self._now())
 
     def _unreachable(self, erp_company: str, evidence: str) -> None:
         self._answered.discard(erp_company)
+        self._silent.add(erp_company)
         self._resume_at[erp_company] = self._now() + self._policy.unreachable_wait
         self._store.report_trouble(erp_company, UNREACHABLE, evidence, self._now())
 

@@ -73,13 +73,27 @@ class EnginePolicy:
             raise ValueError("one miss proves nothing: at least two are needed")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompanyPressure:
+    """How an ERP company was found in a run: postings a request, as (now, at most) by effect type, until when it is
+    left alone, how many postings were throttled, whether it answered, and the code of what is wrong with it.
+    """
+
+    limits: Mapping[str, tuple[int, int]]
+    resumes_at: dt.datetime | None
+    throttled: int
+    answered: bool
+    trouble: str | None
+
+
 @dataclass(slots=True, kw_only=True)
 class EngineReport:
     """What a run of the engine did and what it left.
 
     `events` counts what happened to postings, `requests` the calls that could change the ERP, `look_ups` those that
     could not, `refused` the postings whose outcome was thrown away because another worker had taken them over.
-    `states` is where the postings of the run's companies stand at its end, `paused` why a company's sending has
+    `pressure` is how each company was found. `states` is where the postings of the companies stand at the end, `paused`
+    why a company's sending has
     stopped, and `next_due` when there is something to do again, None if only a person can do it.
     """
 
@@ -90,6 +104,7 @@ class EngineReport:
     states: Mapping[State, int] = field(default_factory=dict)
     paused: dict[str, str] = field(default_factory=dict)
     next_due: dt.datetime | None = None
+    pressure: Mapping[str, CompanyPressure] = field(default_factory=dict)
 
     @property
     def under_way(self) -> int:

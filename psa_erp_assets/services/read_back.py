@@ -3,8 +3,9 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from psa_erp_assets.adapters.connectors.tryton.read_back import BookedDocument, BookedInvoice
 from psa_erp_assets.adapters.store import erp_documents, master_records, work_heads
@@ -69,6 +70,7 @@ def read_back(runtime: Runtime, partition: Partition) -> ReadBackResult:
     tenant, now = runtime.settings.tenant, runtime.clock()
     elsewhere = _elsewhere(runtime, partition, company)
     with runtime.engine.begin() as connection:
+        called_back = erp_documents.cancelled_credits(connection, tenant, company)
         for effect_type, documents in found.documents.items():
             erp_documents.replace_scope(
                 connection,
@@ -85,14 +87,18 @@ def read_back(runtime: Runtime, partition: Partition) -> ReadBackResult:
         erp_documents.replace_invoices(
             connection, tenant=tenant, erp_company=company, rows=[_invoice(i) for i in found.invoices], now=now
         )
-        _make_due(connection, tenant, company, now)
+        companies = {company, *(document.erp_company for document in elsewhere)}
+        wrong = [
+            *erp_documents.objects_of_cancelled(connection, tenant, companies),
+            *(called_back ^ erp_documents.cancelled_credits(connection, tenant, company)),
+        ]
+        _make_due(connection, tenant, wrong, now)
     return found
 
 
-def _make_due(connection: Connection, tenant: str, company: str, now: dt.datetime) -> None:
-    """What was on an invoice that finance has cancelled is to be billed anew: its next plan sees to that."""
-    objects = erp_documents.objects_of_cancelled(connection, tenant, company)
-    ids = {head_id(object_id, ServiceMonth.parse(month)) for object_id, month in objects}
+def _make_due(connection: Connection, tenant: str, wrong: Sequence[Row[Any]], now: dt.datetime) -> None:
+    """What a document that finance has cancelled makes wrong is put right by its next plan."""
+    ids = {head_id(row.object_id, ServiceMonth.parse(row.service_month), row.legal_entity) for row in wrong}
     heads = work_heads.heads(connection, tenant, ids)
     routes = {
         object_id: Route(head.legal_entity, ServiceMonth.parse(head.service_month), head.contract_id)

@@ -8,17 +8,18 @@ HTTP, and fetching the object.
 import datetime as dt
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import DataError
 
 from psa_erp_assets.adapters.connectors.clockify import verify as clockify
 from psa_erp_assets.adapters.store import deliveries
-
-Verify = Callable[[Mapping[str, str], bytes], bool]
+from psa_erp_assets.adapters.store.deliveries import Arrival
+from psa_erp_assets.domain.signatures import Delivery, Scheme, Signature
+from psa_erp_assets.settings import Settings
 
 _EVENT = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -26,21 +27,57 @@ _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSource:
-    """A vendor that may send webhooks: how a delivery proves its origin, and which header names the event.
+    """A vendor that may send webhooks: how a delivery proves its origin, and where it names its event.
 
-    `verify` gets the headers, with lower-case names, and the body as sent. Header names are written in lower case.
+    The event is in the header `event_header`, in lower case, or in the field `event_field` of the body or of each of
+    its items; where items name several, the delivery's event is "several".
     """
 
-    verify: Verify
-    event_header: str
+    signature: Signature
+    event_header: str = ""
+    event_field: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.event_header) == bool(self.event_field):
+            raise ValueError("the event is either in a header or in a field")
 
 
 def clockify_source(tokens: Sequence[str]) -> WebhookSource:
     """Clockify, which sends the token of the webhook that is registered; `tokens` are all that are live."""
     return WebhookSource(
-        verify=lambda headers, _: clockify.is_authentic(headers.get(clockify.SIGNATURE_HEADER), tokens),
+        signature=Signature(scheme=Scheme.TOKEN, header=clockify.SIGNATURE_HEADER, secrets=tuple(tokens)),
         event_header=clockify.EVENT_HEADER,
     )
+
+
+def sources_of(settings: Settings) -> dict[str, WebhookSource]:
+    """The sources that the settings name, by the name in their address.
+
+    Raises ConfigError where a secret is missing.
+    """
+
+    def live(name: str) -> tuple[str, ...]:
+        return tuple(secret.strip() for secret in settings.secret(name).split(",") if secret.strip())
+
+    connections = settings.connections
+    found = {"clockify": clockify_source(live(connections.psa.webhook_tokens))}
+    for name, hook in connections.webhooks.items():
+        found[name] = WebhookSource(
+            signature=Signature(
+                scheme=hook.scheme,
+                secrets=live(hook.secrets),
+                header=hook.header,
+                prefix=hook.prefix,
+                digest=hook.digest,
+                in_base64=hook.encoding == "base64",
+                timestamp_header=hook.timestamp_header,
+                url=hook.url or "",
+                tolerance_seconds=hook.tolerance_seconds,
+            ),
+            event_header=hook.event_header or "",
+            event_field=hook.event_field or "",
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,48 +113,71 @@ class UnusableBodyError(WebhookRefusedError):
     """The body is JSON, or nearly, but nothing that can be kept as a delivery."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A delivery that is kept. `copies` counts how often the same body has come."""
+class StoreUnavailableError(Exception):
+    """PostgreSQL did not keep the delivery, for a reason that is not the delivery's. Sending it again is right.
 
-    delivery_id: str
-    copies: int
+    `cause` is the driver's error, whose text repeats parameters and is not to be shown.
+    """
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__("the store cannot be reached")
+        self.cause = cause
 
 
-def receive_webhook(
-    engine: Engine,
+Outcome = int | UnusableBodyError | StoreUnavailableError
+"""What became of an arrival: how many copies of it there are now, or why it was not kept."""
+
+
+def admit(
     sources: Mapping[str, WebhookSource],
     *,
-    tenant: str,
     source: str,
     headers: Mapping[str, str],
     body: bytes,
     now: dt.datetime,
     policy: WebhookPolicy,
-) -> Received:
-    """Keep one delivery, in one transaction; when this returns, it is committed.
+) -> Arrival:
+    """The delivery as it is to be kept, once it has proved to be from the source and to be something that can be kept.
 
-    The same event and body again is counted on the row that is there. Raises a `WebhookRefusedError` for a delivery
-    that must not be kept, and SQLAlchemy's errors where PostgreSQL cannot be reached: then nothing was kept.
+    `headers` have lower-case names. Raises a `WebhookRefusedError` for any other.
     """
     sender = sources.get(source)
-    if sender is None or not sender.verify(headers, body):
+    if sender is None or not sender.signature.proves(Delivery(headers=headers, body=body, at=now.timestamp())):
         raise UnverifiedError("not verified")
     check_media(headers)
-    event = headers.get(sender.event_header, "")
-    if not _EVENT.fullmatch(event):
-        raise UnusableBodyError(f"the header {sender.event_header} must name the event")
-    text = json_text(body, policy.nesting)
-    identity = deliveries.delivery_id(event, body)
+    if sender.event_header:
+        event = _event(headers.get(sender.event_header))
+        text, _ = _parsed(body, policy.nesting)
+    else:
+        text, items = _parsed(body, policy.nesting)
+        named = {_event(item.get(sender.event_field)) for item in items}
+        event = named.pop() if len(named) == 1 else "several"
+    return Arrival(source=source, delivery_id=deliveries.delivery_id(event, body), event=event, body=text, at=now)
+
+
+def keep(connection: Connection, tenant: str, arrivals: Sequence[Arrival]) -> Sequence[Outcome]:
+    """Keep deliveries that came together; when this returns, they are committed. `connection` commits by itself.
+
+    What was sent in several copies is one row, on which they are counted. One that PostgreSQL cannot hold, such as
+    a number beyond its range, is refused alone: it is the sender's doing, and the same at every retry. Raises
+    SQLAlchemy's errors where PostgreSQL cannot be reached.
+    """
     try:
-        with engine.begin() as connection:
-            copies = deliveries.record_delivery(
-                connection, tenant=tenant, source=source, delivery_id=identity, event=event, body=text, now=now
-            )
+        copies = deliveries.record_deliveries(connection, tenant, arrivals)
     except DataError as error:
-        # Such as a number beyond PostgreSQL's range: the sender's doing, and the same at every retry.
-        raise UnusableBodyError("the body holds a value that cannot be stored") from error
-    return Received(identity, copies)
+        if len(arrivals) > 1:
+            middle = len(arrivals) // 2
+            return [*keep(connection, tenant, arrivals[:middle]), *keep(connection, tenant, arrivals[middle:])]
+        refused = UnusableBodyError("the body holds a value that cannot be stored")
+        refused.__cause__ = error
+        return [refused]
+    return [copies[arrival.identity] for arrival in arrivals]
+
+
+def _event(name: object) -> str:
+    if not isinstance(name, str) or isinstance(name, _Number) or not _EVENT.fullmatch(name):
+        raise UnusableBodyError("the delivery must name its event")
+    return name
 
 
 def check_media(headers: Mapping[str, str]) -> None:
@@ -137,10 +197,15 @@ def json_text(body: bytes, nesting: int) -> str:
 
     Raises NotJsonError or UnusableBodyError.
     """
+    return _parsed(body, nesting)[0]
+
+
+def _parsed(body: bytes, nesting: int) -> tuple[str, list[dict[str, Any]]]:
+    """The text, and its objects with numbers as text."""
     try:
         text = body.decode("utf-8")
         # Numbers stay text: neither their precision nor Python's limit on digits matters to a check of the shape.
-        parsed = json.loads(text, parse_constant=_refuse_constant, parse_int=str, parse_float=str)
+        parsed = _DECODER.decode(text)
     except RecursionError as error:
         raise UnusableBodyError("the body nests too deeply") from error
     except ValueError as error:
@@ -149,12 +214,23 @@ def json_text(body: bytes, nesting: int) -> str:
     items = parsed if isinstance(parsed, list) else [parsed]
     if not items or not all(isinstance(item, dict) for item in items):
         raise UnusableBodyError("the body must be a JSON object or a list of objects")
-    _check_values(parsed, nesting)
-    return text
+    # What PostgreSQL cannot hold is spelled with an escape, and depth takes brackets: most bodies have few of either.
+    if b"\\u" in body or body.count(b"{") + body.count(b"[") > nesting:
+        _check_values(parsed, nesting)
+    return text, items
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+class _Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_Number, parse_float=_Number)
 
 
 def _check_values(value: object, nesting: int) -> None:

@@ -11,12 +11,14 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
+from psa_erp_assets.adapters.connectors.clockify.canonical import STATES as CLOCKIFY_STATES
 from psa_erp_assets.adapters.connectors.clockify.canonical import expense_facts, time_entry_facts
+from psa_erp_assets.adapters.connectors.kantata.canonical import STATES as KANTATA_STATES
 from psa_erp_assets.adapters.connectors.kantata.canonical import milestone_facts
 from psa_erp_assets.adapters.store import exceptions, inbox
 from psa_erp_assets.domain.facts import ExpenseFacts, MilestoneFacts, TimeEntryFacts
 from psa_erp_assets.domain.malformed import MalformedRecordError
-from psa_erp_assets.domain.records import Expense, Milestone, TimeEntry, WorkItem
+from psa_erp_assets.domain.records import ApprovalState, Expense, Milestone, TimeEntry, WorkItem
 from psa_erp_assets.services import billable_work_items
 from psa_erp_assets.services.billable_work_items import Change, create_billable_work_items, following
 from psa_erp_assets.services.scope import Scope
@@ -49,12 +51,13 @@ class Received:
 class Kind(Generic[_F]):
     """A kind of work: where it comes from, how its payloads are understood, and what the facts say as a record.
 
+    `understand` is also given what the source's approval states mean, None for what its connector ships with.
     `as_record` makes revision 1 of what the facts say, or None of an object that was deleted unread.
     """
 
     source: str
     object_type: str
-    understand: Callable[[Mapping[str, Any]], _F]
+    understand: Callable[[Mapping[str, Any], Mapping[str, ApprovalState] | None], _F]
     as_record: Callable[[_F, int], WorkItem | None]
 
 
@@ -78,11 +81,12 @@ def receive(
         arrived_by=arrived_by,
         now=now,
     )
+    states = scope.approval_states.get(kind.object_type)
     facts: list[tuple[_F, int]] = []
     malformed: list[exceptions.Sighting] = []
     for payload in stored:
         try:
-            facts.append((kind.understand(payload.body), payload.inbox_id))
+            facts.append((kind.understand(payload.body, states), payload.inbox_id))
         except MalformedRecordError as error:
             malformed.append(
                 exceptions.Sighting(
@@ -173,12 +177,22 @@ def _milestone(facts: MilestoneFacts, inbox_id: int) -> Milestone | None:
 
 
 TIME_ENTRIES: Kind[TimeEntryFacts] = Kind(
-    source=CLOCKIFY, object_type=TIME_ENTRY, understand=time_entry_facts, as_record=_time_entry
+    source=CLOCKIFY,
+    object_type=TIME_ENTRY,
+    understand=lambda body, states: time_entry_facts(body, states or CLOCKIFY_STATES),
+    as_record=_time_entry,
 )
-EXPENSES: Kind[ExpenseFacts] = Kind(source=CLOCKIFY, object_type=EXPENSE, understand=expense_facts, as_record=_expense)
+EXPENSES: Kind[ExpenseFacts] = Kind(
+    source=CLOCKIFY,
+    object_type=EXPENSE,
+    understand=lambda body, states: expense_facts(body, states or CLOCKIFY_STATES),
+    as_record=_expense,
+)
 MILESTONES: Kind[MilestoneFacts] = Kind(
     source=KANTATA,
     object_type=MILESTONE,
-    understand=lambda body: milestone_facts(body["story"], {body["story"]["workspace_id"]: body["workspace"]}),
+    understand=lambda body, states: milestone_facts(
+        body["story"], {body["story"]["workspace_id"]: body["workspace"]}, states or KANTATA_STATES
+    ),
     as_record=_milestone,
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from psa_erp_assets.adapters import postgres
+from psa_erp_assets.adapters import logs, postgres
 from psa_erp_assets.adapters.connectors.bamboohr.client import BambooHrClient, bamboohr_auth
 from psa_erp_assets.adapters.connectors.clockify.client import ClockifyClient, clockify_auth
 from psa_erp_assets.adapters.connectors.hubspot.client import HubSpotClient, hubspot_auth
@@ -27,6 +27,7 @@ from psa_erp_assets.adapters.store.engine import make_engine
 from psa_erp_assets.adapters.store.migrate import migrate
 from psa_erp_assets.adapters.store.postings import PgPostingStore
 from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.services import connections, settings_versions
 from psa_erp_assets.services.master_data import Sources
 from psa_erp_assets.services.posting_engine import EnginePolicy, PostingEngine
 from psa_erp_assets.services.scope import Scope
@@ -70,7 +71,16 @@ class Runtime:
     def __init__(self, settings: Settings, stack: ExitStack, clock: Callable[[], dt.datetime] = now) -> None:
         self.settings, self.scope, self.clock = settings, Scope.of(settings), clock
         self._stack = stack
+        logs.hide(secret.get_secret_value() for secret in settings.secrets.values())
+        self.apis: dict[str, JsonApi] = {}
+        self._noted = False
         self.worker = f"{socket.gethostname()}:{uuid.uuid4().hex[:8]}"
+
+    def note_settings(self) -> None:
+        """Keep the settings, and an audit entry, if they are others than those that were last worked with."""
+        if not self._noted:
+            settings_versions.note_settings(self.engine, self.settings, now=self.clock())
+            self._noted = True
 
     @cached_property
     def server(self) -> postgres.ServerInfo:
@@ -90,7 +100,7 @@ class Runtime:
         connection = self.settings.connections.psa
         auth = clockify_auth(lambda: self.settings.secret(connection.api_key))
         return ClockifyClient(
-            self._api(connection.base_url, auth, connection.requests_per_second), connection.workspace
+            self._api(connection.kind, connection.base_url, auth, connection.requests_per_second), connection.workspace
         )
 
     @cached_property
@@ -100,7 +110,7 @@ class Runtime:
         if connection is None:
             return None
         auth = kantata_auth(lambda: self.settings.secret(connection.token))
-        return KantataClient(self._api(connection.base_url, auth, connection.requests_per_second))
+        return KantataClient(self._api(connection.kind, connection.base_url, auth, connection.requests_per_second))
 
     @cached_property
     def sources(self) -> Sources:
@@ -109,10 +119,20 @@ class Runtime:
         return Sources(
             psa=self.psa,
             crm=HubSpotClient(
-                self._api(crm.base_url, hubspot_auth(lambda: self.settings.secret(crm.token)), crm.requests_per_second)
+                self._api(
+                    crm.kind,
+                    crm.base_url,
+                    hubspot_auth(lambda: self.settings.secret(crm.token)),
+                    crm.requests_per_second,
+                )
             ),
             hr=BambooHrClient(
-                self._api(hr.base_url, bamboohr_auth(lambda: self.settings.secret(hr.api_key)), hr.requests_per_second)
+                self._api(
+                    hr.kind,
+                    hr.base_url,
+                    bamboohr_auth(lambda: self.settings.secret(hr.api_key)),
+                    hr.requests_per_second,
+                )
             ),
             erp=MasterData(self._rpc),
         )
@@ -147,6 +167,9 @@ class Runtime:
                 lease=dt.timedelta(seconds=policy.lease_seconds),
                 horizon=dt.timedelta(seconds=policy.longest_execution_seconds),
             ),
+            on_report=lambda report: connections.note_erp(
+                self.engine, self.settings.tenant, report, by=self.worker, now=self.clock()
+            ),
         )
 
     @cached_property
@@ -164,8 +187,9 @@ class Runtime:
         rpc = TrytonRpc(erp.base_url, erp.database, erp.user, self.settings.secret(erp.password), timeout=timeout)
         return self._stack.enter_context(rpc)
 
-    def _api(self, base_url: str, auth: Auth, rate: int) -> JsonApi:
-        return self._stack.enter_context(JsonApi(base_url, auth=auth, rate=rate, burst=rate))
+    def _api(self, name: str, base_url: str, auth: Auth, rate: int) -> JsonApi:
+        api = self.apis[name] = self._stack.enter_context(JsonApi(base_url, auth=auth, rate=rate, burst=rate))
+        return api
 
 
 @contextmanager
@@ -180,4 +204,5 @@ def open_prepared(settings: Settings) -> Iterator[Runtime]:
     """A runtime whose stores are made and up to date."""
     with open_runtime(settings) as runtime:
         prepare(runtime.server)
+        runtime.note_settings()
         yield runtime

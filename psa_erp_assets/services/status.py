@@ -1,6 +1,7 @@
 """Where the sync stands, in counts: what came in, what waits, what is posted, what is in trouble."""
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,10 +87,13 @@ class Status:
         return to_plain(self)
 
 
-def status(connection: Connection, tenant: str) -> Status:
-    """Count everything of a tenant. Consistent when the caller's transaction is REPEATABLE READ."""
+def status(connection: Connection, tenant: str, entities: Collection[str] | None = None) -> Status:
+    """Count everything of a tenant. Consistent when the caller's transaction is REPEATABLE READ.
+
+    With `entities` only what is of these; payloads and deliveries, which are of none, are counted all the same.
+    """
     pending = statements.count_pending_deliveries(connection, tenant)
-    dirty = tuple(DirtyPartition(**row) for row in statements.dirty_partitions(connection, tenant))
+    dirty = tuple(DirtyPartition(**row) for row in statements.dirty_partitions(connection, tenant, entities))
     waiting = [at for at in (pending["oldest_at"], *(p.oldest_at for p in dirty)) if at is not None]
     now, oldest = statements.database_time(connection), min(waiting, default=None)
     return Status(
@@ -99,9 +103,9 @@ def status(connection: Connection, tenant: str) -> Status:
         oldest_unprocessed_at=oldest,
         # A source's clock ahead of the database's makes no negative age.
         oldest_unprocessed_seconds=None if oldest is None else max(0, int((now - oldest).total_seconds())),
-        entries=tuple(EntriesInState(**row) for row in statements.count_heads(connection, tenant)),
+        entries=tuple(EntriesInState(**row) for row in statements.count_heads(connection, tenant, entities)),
         dirty_partitions=dirty,
-        postings=tuple(PostingsInState(**row) for row in statements.count_postings(connection, tenant)),
-        exceptions=group_exceptions(connection, tenant),
+        postings=tuple(PostingsInState(**row) for row in statements.count_postings(connection, tenant, entities)),
+        exceptions=group_exceptions(connection, tenant, entities),
         last_reads=tuple(LastRead(**row) for row in statements.last_reads(connection, tenant)),
     )

@@ -5,7 +5,7 @@ what becomes of the work (`billable_work_items`).
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from psa_erp_assets.domain.decide import Decider
 from psa_erp_assets.domain.records import WorkItem
 from psa_erp_assets.services import billable_work_items, canonical
 from psa_erp_assets.services.billable_work_items import BillableWorkItem, create_billable_work_item, following
+from psa_erp_assets.services.entities import entity_of
 from psa_erp_assets.services.listings import PAGE_SIZE, pages_of
 from psa_erp_assets.services.scope import Scope
 
@@ -69,10 +70,22 @@ class ItemsPage:
     pages: int
 
 
-def submit(engine: Engine, scope: Scope, submission: Submission, now: dt.datetime) -> BillableWorkItem:
+class ForeignEntityError(Exception):
+    """Work of a legal entity for which whoever hands it in has no role."""
+
+
+def submit(
+    engine: Engine,
+    scope: Scope,
+    submission: Submission,
+    now: dt.datetime,
+    *,
+    entities: Collection[str] | None = None,
+) -> BillableWorkItem:
     """Keep what was handed in, and enter it as a billable work item, in one transaction.
 
-    Raises OlderVersionError (the payload is kept all the same) and WorkTooEarlyError (nothing is kept).
+    `entities` are those that the sender may hand in work for, None for all. Raises OlderVersionError (the payload is
+    kept all the same), WorkTooEarlyError and ForeignEntityError (nothing is kept).
     """
     with engine.begin() as connection:
         # Before the lock, so that others wait no longer than they must.
@@ -84,7 +97,12 @@ def submit(engine: Engine, scope: Scope, submission: Submission, now: dt.datetim
         if refusal is None:
             said = replace(submission.item, payload_id=payload_id)
             known = billable_work_items.current(connection, scope.tenant, [said.id]).get(said.id)
-            return create_billable_work_item(connection, scope, following(known, said), at, decider=decider)
+            before = entity_of(connection, scope.tenant, said.id)
+            entered = create_billable_work_item(connection, scope, following(known, said), at, decider=decider)
+            theirs = {before or entered.route.legal_entity, entered.route.legal_entity}
+            if entities is not None and not theirs <= set(entities):
+                raise ForeignEntityError("it is work of a legal entity that you have no role for")
+            return entered
     raise refusal
 
 

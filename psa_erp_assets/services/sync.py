@@ -1,6 +1,7 @@
 """One partition brought to where it should be: plan, apply, send, and again until there is nothing left to do."""
 
 import datetime as dt
+import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,21 @@ from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.plan import Action
 from psa_erp_assets.domain.posting import Event
-from psa_erp_assets.services import extraction, milestones, plan_review, planning, touching
+from psa_erp_assets.services import (
+    audit_log,
+    connections,
+    extraction,
+    mapping_upkeep,
+    milestones,
+    plan_review,
+    planning,
+    touching,
+    work_log,
+)
 from psa_erp_assets.services.planning import Plan, PlanOvertakenError
 from psa_erp_assets.services.posting_engine import EngineReport
 from psa_erp_assets.services.read_back import erp_company
-from psa_erp_assets.services.revisions import Received
+from psa_erp_assets.services.revisions import CLOCKIFY, Received
 from psa_erp_assets.services.runtime import Runtime
 
 # A removal that the ERP refuses and the reversal that then takes its place need two rounds; facts that move
@@ -39,15 +50,21 @@ class Settled:
 
 
 def sweep(runtime: Runtime, *, complete: bool) -> Received:
-    """Read the PSA: all of it with a look for deletes, or what changed since the last sweep."""
+    """Read the PSA: all of it with a look for deletes, or what changed since the last sweep.
+
+    The latter stands back while more webhooks wait than are worked off in a while: they announce the same.
+    """
     policy = runtime.settings.policies.extraction
     first = dt.datetime.combine(ServiceMonth.parse(policy.first_month).first_day, dt.time(), dt.UTC)
     # A day earlier: the first of the month begins in Auckland while it is still the last of the one before in UTC.
     first -= dt.timedelta(days=1)
     with runtime.engine.connect() as connection:
         last = extraction.last_sweep(connection, runtime.settings.tenant)
+        if not complete and connections.is_above_high_water(connection, runtime.settings.tenant, CLOCKIFY):
+            return Received(fetched=0, new_versions=0, revised=(), malformed=0)
     approvals_since = None if complete or last is None else last - dt.timedelta(hours=policy.overlap_hours)
-    return extraction.sweep(
+    began = time.monotonic()
+    received = extraction.sweep(
         runtime.engine,
         runtime.psa,
         runtime.scope,
@@ -56,6 +73,8 @@ def sweep(runtime: Runtime, *, complete: bool) -> Received:
         find_deleted=complete,
         approvals_since=approvals_since,
     )
+    work_log.swept(CLOCKIFY, received, complete=complete, seconds=time.monotonic() - began)
+    return received
 
 
 def sweep_milestones(runtime: Runtime) -> Received:
@@ -66,8 +85,13 @@ def sweep_milestones(runtime: Runtime) -> Received:
 
 
 def mark_touched(runtime: Runtime) -> int:
-    """Make dirty the entries that changed master data now decide otherwise; answers with how many."""
+    """Make dirty the entries that changed master data now decide otherwise; answers with how many.
+
+    Mappings are looked at first: what is proposed, what contradicts and where systems drift apart.
+    """
+    runtime.note_settings()
     with runtime.engine.begin() as connection:
+        mapping_upkeep.upkeep(connection, runtime.scope, runtime.clock())
         return touching.mark_touched(connection, runtime.scope, runtime.clock())
 
 
@@ -115,7 +139,7 @@ def settle(
             break
         plan = plan_and_apply(runtime, partition, created_by=created_by, contracts=contracts, retry_rejected=False)
         actions += _applied(plan)
-        if plan.waits or not any(item.acts and item.effect_type in effect_types for item in plan.items):
+        if plan.waits or not any(total.acts and total.effect_type in effect_types for total in plan.totals):
             break
     return Settled(partition=partition, actions=actions, plan=plan, engine=tuple(reports))
 
@@ -123,10 +147,15 @@ def settle(
 def send(runtime: Runtime, partition: Partition, effect_types: Sequence[EffectType] = _ALL_TYPES) -> EngineReport:
     """Let the posting engine work on a partition's ERP companies until only what waits for time or a person is left.
 
-    That is the company of its legal entity, and any other from which work that has moved here is taken back.
+    That is the company of its legal entity, and any other from which work that has moved here is taken back. Raises
+    AuditLogError where an old backup was restored: what was posted since is not known, and could be posted twice.
     """
+    audit_log.refuse_disagreement(runtime.engine, runtime.settings)
     companies = {*runtime.postings.companies_of(partition), erp_company(runtime, partition[0])}
-    return runtime.posting_engine.run_until_settled(companies, effect_types=effect_types)
+    began = time.monotonic()
+    report = runtime.posting_engine.run_until_settled(companies, effect_types=effect_types)
+    work_log.posted(partition, report, seconds=time.monotonic() - began)
+    return report
 
 
 def plan_and_apply(
@@ -142,6 +171,8 @@ def plan_and_apply(
     What somebody has approved comes first. A plan that needs an approval waits for it, and one that was rejected is
     not made again until facts change.
     """
+    began = time.monotonic()
+    runtime.note_settings()
     plan_review.apply_approved(runtime.engine, runtime.scope, partition, now=runtime.clock())
     for attempt in range(1, _ROUNDS + 1):
         plan = propose(
@@ -162,6 +193,7 @@ def plan_and_apply(
         else:
             break
     plan_review.update_queue(runtime.engine, runtime.scope, plan, now=runtime.clock())
+    work_log.planned(plan, seconds=time.monotonic() - began)
     return plan
 
 
@@ -199,8 +231,8 @@ def _applied(plan: Plan) -> Counter[tuple[str, str]]:
 def _drafts_were_taken_up(runtime: Runtime, plan: Plan) -> bool:
     """Look up the drafts that the plan withdraws; true if any is on a document now. Raises LookUpFailedError."""
     wanted: dict[tuple[str, EffectType], list[str]] = defaultdict(list)
-    for item in plan.items:
-        if item.action is Action.WITHDRAW and item.effect is not None and item.target_key is not None:
+    for item in planning.items_of(runtime.engine, plan, [Action.WITHDRAW]):
+        if item.effect is not None and item.target_key is not None:
             wanted[item.effect.erp_company, item.effect_type].append(item.target_key)
     found = [
         document

@@ -21,6 +21,7 @@ def mark_touched(connection: Connection, scope: Scope, now: dt.datetime) -> int:
     """
     tenant = scope.tenant
     decider = Decider(canonical.load_master(connection, scope), scope.rules)
+    canonical.note_unreadable(connection, scope, now)
     contract_months.refresh(connection, scope, decider.master, now)
     heads = work_heads.heads(connection, tenant)
     known = decisions.latest_hashes(connection, tenant)

@@ -112,11 +112,20 @@ def test_contract_balances_are_what_is_earned_less_what_is_billed(summary: dict[
     assert balances["CTR-0008"] == (Decimal(28_000), Decimal(28_000))
     # By cost: one of two accepted milestones was reopened after its invoice, and is credited; work goes on.
     earned, billed = balances["CTR-0030"]
-    assert billed == Decimal(20_000) < earned < Decimal(60_000)
+    assert billed == Decimal(50_000) < earned < Decimal(150_000)
     assert balances["CTR-0019"][1] == Decimal(9_000)
     assert balances["CTR-0013"][1] == Decimal(40_000)
     for row in summary["contract_balances"]:
         assert Decimal(row["balance"]) == Decimal(row["earned"]) - Decimal(row["billed"])
+
+
+def test_a_credit_above_the_limit_is_made_only_after_its_approval(summary: dict[str, list[dict[str, str]]]) -> None:
+    """Four eyes would be a rule that nobody has seen at work."""
+    [plan] = summary["approved_plans"]
+    assert (plan["legal_entity"], plan["service_month"]) == ("DE", "2026-09")
+    assert plan["why"].startswith("credits to customers: ")
+    assert plan["by"]
+    assert plan["note"]
 
 
 def test_a_loss_is_provided_for_as_far_as_work_has_not_taken_it_up(summary: dict[str, list[dict[str, str]]]) -> None:

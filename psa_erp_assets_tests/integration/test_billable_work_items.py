@@ -346,7 +346,7 @@ def one_plan(engine: Engine, object_id: str) -> list[tuple[str, str, Money]]:
     plan = planning.make_plan(engine, SCOPE, SEPTEMBER, now=NOW, created_by="test")
     return sorted(
         (i.action.value, i.effect_type.value, i.effect.amount)
-        for i in plan.items
+        for i in planning.items_of(engine, plan)
         if i.object_id == object_id and i.effect is not None
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, insert
 
-from psa_erp_assets.adapters.store import exceptions, master_records, schema, work_heads
+from psa_erp_assets.adapters.store import erp_documents, exceptions, master_records, schema, work_heads
 from psa_erp_assets.adapters.store.postings import PgPostingStore
 from psa_erp_assets.domain.closed_periods import Choice
 from psa_erp_assets.domain.costing import CostPolicy
@@ -21,14 +21,15 @@ from psa_erp_assets.domain.posting import Leg, Posting, State
 from psa_erp_assets.domain.records import AccountingPeriod
 from psa_erp_assets.domain.rollout import Rollout, RolloutStep
 from psa_erp_assets.domain.shadow import Explanation
-from psa_erp_assets.domain.terms import ContractKind
+from psa_erp_assets.domain.terms import Component, ContractKind, Estimate, Recognition, RecognitionTerms
 from psa_erp_assets.services import sync
 from psa_erp_assets.services.credits import CreditRefusedError, request_credit
 from psa_erp_assets.services.period_choices import ChoiceRefusedError, WaitingEffect, choose, waiting_effects
 from psa_erp_assets.services.rollout import RolloutState, rollout_report
 from psa_erp_assets.services.runtime import Runtime
 from psa_erp_assets.services.trace import NotFoundError
-from psa_erp_assets_tests.support.facts import RULES, TENANT, make_master
+from psa_erp_assets_tests.support.contract_months import contract_of
+from psa_erp_assets_tests.support.facts import RULES, TENANT, make_master, money
 from psa_erp_assets_tests.support.punctual_erp import PunctualErp, SetClock, open_store_runtime
 from psa_erp_assets_tests.support.store import NOW, SCOPE, keep_master, psa_payload, receive
 
@@ -251,6 +252,49 @@ def test_what_is_not_for_the_sync_to_book_leaves_the_queue(shut: Runtime, choice
     assert costs(shut) == []
 
 
+def correct(runtime: Runtime, minutes: int) -> None:
+    receive(runtime.engine, psa_payload("e1", minutes), now=later(runtime))
+    run(runtime)
+
+
+@pytest.mark.parametrize("choice", [Choice.BY_HAND, Choice.CANCEL])
+def test_a_correction_of_what_is_booked_leaves_the_queue_until_the_next_edit(
+    runtime: Runtime, erp: PunctualErp, choice: Choice
+) -> None:
+    """It would wait for ever; and a choice that outlives it would hide the next correction."""
+    run(runtime)
+    erp.documents = {i: replace(d, document="MOVE", posted=True) for i, d in erp.documents.items()}
+    with runtime.engine.begin() as connection:
+        erp_documents.refresh(connection, TENANT, list(erp.documents.values()), later(runtime))
+    keep_periods(runtime.engine, {"2026-09": True, "2026-11": False}, later(runtime))
+    correct(runtime, 500)
+    pick(runtime, choice)
+    run(runtime)
+    assert waiting_effects(runtime.engine, runtime.scope) == ()
+    assert [p.state for p in costs(runtime)] == [State.VERIFIED]
+    correct(runtime, 540)
+    row = waiting(runtime)
+    assert (row.amount, row.choice) == (Decimal("45.00"), None)
+    pick(runtime, Choice.BY_HAND)
+    pick(runtime, Choice.POST_TO_OPEN, NOVEMBER)
+    run(runtime)
+    assert waiting_effects(runtime.engine, runtime.scope) == ()
+    assert [p.amount.amount for p in costs(runtime)] == [Decimal("360.00"), Decimal("-360.00"), Decimal("405.00")]
+
+
+def test_what_is_gone_is_left_in_a_closed_month_by_choice(runtime: Runtime) -> None:
+    """A removal that may not be booked, and that nobody could get out of the queue."""
+    run(runtime)
+    keep_periods(runtime.engine, {"2026-09": True}, later(runtime))
+    receive(runtime.engine, psa_payload("e1", 480, state="REJECTED"), now=later(runtime))
+    run(runtime)
+    assert waiting(runtime).amount == Decimal("-360.00")
+    pick(runtime, Choice.BY_HAND)
+    run(runtime)
+    assert waiting_effects(runtime.engine, runtime.scope) == ()
+    assert [p.state for p in costs(runtime)] == [State.VERIFIED]
+
+
 def test_what_waits_is_posted_when_the_period_is_reopened(shut: Runtime) -> None:
     """Somebody who chose to wait would wait for ever."""
     pick(shut, Choice.WAIT)
@@ -450,3 +494,37 @@ def test_holds_explain_what_the_plan_lacks(in_shadow: Runtime) -> None:
     row = state(in_shadow).compared[0]
     assert (row.explained_by, row.held) == (Explanation.HELD, {"no_bill_rate": 1})
     assert {p.leg for p in PgPostingStore(in_shadow.engine, TENANT).of_objects([E1])} <= {Leg.ORIGINAL}
+
+
+@pytest.mark.parametrize("choice", [Choice.BY_HAND, Choice.POST_TO_OPEN])
+def test_what_the_terms_have_not_any_more_can_be_chosen_for(
+    clean_store: Engine, tmp_path: Path, erp: PunctualErp, choice: Choice
+) -> None:
+    """Revenue of a fee that is no part of the contract any more would wait for ever in the month that is closed."""
+    hours = RecognitionTerms(method=Recognition.HOURS, estimate=Estimate(total_minutes=9600))
+    fee = Component(code="main", kind=ContractKind.FIXED_FEE_MILESTONE, fee=money("10000.00"), recognition=hours)
+    keep_master(clean_store, make_master(contracts=(contract_of(fee),)))
+    receive(clean_store, psa_payload("e1", 480))
+    with open_store_runtime(clean_store, tmp_path, erp) as runtime:
+        sync.mark_touched(runtime)
+        run(runtime)
+        assert revenue(erp) == [Decimal("500.00")]
+        erp.documents = {i: replace(d, document="MOVE", posted=True) for i, d in erp.documents.items()}
+        with runtime.engine.begin() as connection:
+            erp_documents.refresh(connection, TENANT, list(erp.documents.values()), later(runtime))
+        keep_periods(clean_store, {"2026-09": True, "2026-11": False}, later(runtime))
+        hourly = Component(code="main", kind=ContractKind.TIME_AND_MATERIALS)
+        keep_master(clean_store, make_master(contracts=(contract_of(hourly),)), later(runtime))
+        sync.mark_touched(runtime)
+        run(runtime)
+        (row,) = waiting_effects(clean_store, runtime.scope)
+        assert (row.effect_type, row.amount) == (EffectType.REVENUE_ENTRY, Decimal("-500.00"))
+        date = NOVEMBER if choice is Choice.POST_TO_OPEN else None
+        pick(runtime, choice, date, object_id=row.object_id, effect_type=EffectType.REVENUE_ENTRY)
+        run(runtime)
+        assert waiting_effects(clean_store, runtime.scope) == ()
+        assert revenue(erp) == [Decimal(f"{sign}500.00") for sign in (("", "-") if date else ("",))]
+
+
+def revenue(erp: PunctualErp) -> list[Decimal]:
+    return [d.amount.amount for d in erp.documents.values() if d.effect_type is EffectType.REVENUE_ENTRY]

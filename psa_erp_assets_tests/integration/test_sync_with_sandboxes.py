@@ -49,9 +49,14 @@ def people(sandbox: SandboxServer) -> Iterator[Actors]:
 
 
 @pytest.fixture
-def psa(sandbox: SandboxServer, people: Actors) -> Iterator[ClockifyClient]:
-    """The PSA, with a clock that does not let a test wait for retries."""
-    clock = ManualClock()
+def clock() -> ManualClock:
+    """The connection's clock, which does not let a test wait for retries."""
+    return ManualClock()
+
+
+@pytest.fixture
+def psa(sandbox: SandboxServer, people: Actors, clock: ManualClock) -> Iterator[ClockifyClient]:
+    """The PSA."""
     auth = clockify_auth(lambda: sandbox.keys.clockify)
     with JsonApi(sandbox.clockify_url, auth=auth, rate=1e6, burst=1000, clock=clock, sleep=clock.sleep) as api:
         yield ClockifyClient(api, sandbox.company.workspace_id)
@@ -256,7 +261,7 @@ def test_many_copies_of_one_webhook_are_one_revision(
     know_users(clean_store, psa)
     edited = of_state(company, RequestState.APPROVED)[0]
     people.edit_entry(edited, minutes=17)
-    deliver(clean_store, *[("TIME_ENTRY_UPDATED", edited)] * 100)
+    deliver(clean_store, *[("TIME_ENTRY_UPDATED", edited)] * 1000)
     assert drain(clean_store, psa) == Drained(handled=1, failed=0, revised=1)
     assert revision(clean_store, edited) == 2
 
@@ -279,7 +284,13 @@ def test_an_approval_brings_the_entries_that_it_is_of(
 
 
 def test_hints_wait_while_the_source_is_down(
-    clean_store: Engine, sandbox: SandboxServer, psa: ClockifyClient, people: Actors, company: DemoCompany
+    clean_store: Engine,
+    *,
+    sandbox: SandboxServer,
+    psa: ClockifyClient,
+    people: Actors,
+    company: DemoCompany,
+    clock: ManualClock,
 ) -> None:
     """Edge case 27: a webhook that comes in an outage would be lost, or be asked about without a pause."""
     complete(clean_store, psa)
@@ -293,6 +304,7 @@ def test_hints_wait_while_the_source_is_down(
     assert drain(clean_store, psa, NOW + dt.timedelta(seconds=3)).failed == 1
     sandbox.control.clear("clockify")
     assert drain(clean_store, psa, NOW + dt.timedelta(seconds=5)) == Drained(0, 0, 0), "it waits longer each time"
+    clock.time += 600
     assert drain(clean_store, psa, NOW + dt.timedelta(minutes=11)) == Drained(handled=1, failed=0, revised=1)
     assert pending(clean_store) == []
 
@@ -322,6 +334,45 @@ def test_a_delivery_that_cannot_be_handled_holds_up_no_other(
     sandbox.control.clear("clockify")
     drain(clean_store, psa, NOW + dt.timedelta(minutes=1))
     assert entries(clean_store)[stuck].minutes == 17
+
+
+def test_an_object_that_fails_again_and_again_is_quarantined(
+    clean_store: Engine,
+    *,
+    sandbox: SandboxServer,
+    psa: ClockifyClient,
+    people: Actors,
+    company: DemoCompany,
+    clock: ManualClock,
+) -> None:
+    """It would be asked for ever, and nobody would know; an outage, in turn, must give nothing up."""
+    complete(clean_store, psa)
+    know_users(clean_store, psa)
+    stuck = of_state(company, RequestState.APPROVED)[0]
+    people.edit_entry(stuck, minutes=17)
+    deliver(clean_store, ("TIME_ENTRY_UPDATED", stuck))
+    sandbox.control.fault("clockify", "status", status=503)
+    at = NOW
+    for _ in range(2):
+        at += dt.timedelta(minutes=15)
+        assert drain(clean_store, psa, at).failed == 1
+        clock.time += 900
+    sandbox.control.fault("clockify", "status", status=418, path=stuck)
+    for attempt in range(hints.ATTEMPTS):
+        at += dt.timedelta(minutes=15)
+        with clean_store.connect() as connection:
+            assert exceptions.list_items(connection, TENANT) == []
+        assert drain(clean_store, psa, at).failed == 1, attempt
+        if not pending(clean_store):
+            break
+    assert hints.ATTEMPTS // 2 <= attempt < hints.ATTEMPTS
+    with clean_store.connect() as connection:
+        [item] = exceptions.list_items(connection, TENANT)
+    assert (item["code"], item["object_id"].startswith("webhook:clockify:")) == ("webhook_quarantined", True)
+    sandbox.control.clear("clockify")
+    assert drain(clean_store, psa, at) == Drained(0, 0, 0)
+    deliver(clean_store, ("TIME_ENTRY_UPDATED", stuck), now=at)
+    assert drain(clean_store, psa, at).revised == 1, "the next webhook tries it again"
 
 
 def test_an_entry_with_text_that_cannot_be_stored_is_held_alone(
@@ -355,13 +406,12 @@ def _describe(sandbox: SandboxServer, people: Actors, entry_id: str, description
 
 
 def things_happen(people: Actors, company: DemoCompany, rng: random.Random) -> list[tuple[str, str]]:
-    """Some dozens of edits, deletes, new entries and approvals; the webhooks that announce them."""
+    """Two hundred edits, deletes, new entries and approvals; the webhooks that announce them."""
     events = []
     approved, waiting = of_state(company, RequestState.APPROVED), of_state(company, RequestState.PENDING)
-    for entry_id in rng.sample(approved, 12):
-        for _ in range(rng.randint(1, 2)):
-            people.edit_entry(entry_id, minutes=rng.randint(10, 300))
-            events.append(("TIME_ENTRY_UPDATED", entry_id))
+    for entry_id in rng.choices(approved, k=190):
+        people.edit_entry(entry_id, minutes=rng.randint(10, 300))
+        events.append(("TIME_ENTRY_UPDATED", entry_id))
     for entry_id in [*rng.sample(approved, 4), *rng.sample(waiting, min(2, len(waiting)))]:
         people.delete_entry(entry_id)
         events.append(("TIME_ENTRY_DELETED", entry_id))
@@ -404,6 +454,7 @@ def test_any_order_of_webhooks_ends_in_the_same_state(
         know_users(clean_store, psa, scope.tenant)
         complete(clean_store, psa, scope=scope)
     events = things_happen(people, company, rng)
+    assert len(events) >= 200
     complete(clean_store, psa, now=NOW + dt.timedelta(hours=2))
     swept = entries(clean_store)
     for order, scope in zip(orders, scopes, strict=True):

@@ -9,7 +9,16 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from psa_erp_assets.domain.records import ApprovalState, Contract, Employee, Expense, Milestone, Project, TimeEntry
+from psa_erp_assets.domain.records import (
+    ApprovalState,
+    Contract,
+    Employee,
+    Expense,
+    LegalEntity,
+    Milestone,
+    Project,
+    TimeEntry,
+)
 from psa_erp_assets.domain.terms import Component, ContractKind, LineRounding, Overage, Recognition, RetainerTerms
 from psa_erp_assets_tests.oracle.rates import bill_rate, cost_rate
 from psa_erp_assets_tests.oracle.revenue import earned
@@ -52,8 +61,8 @@ class Totals:
     exact: Fraction = Fraction(0)
     milestones: Fraction = Fraction(0)
     recognized: Fraction = Fraction(0)
-    cost: Fraction = Fraction(0)
-    provided: Fraction = Fraction(0)
+    cost: dict[str, Fraction] = field(default_factory=dict)
+    provided: dict[str, Fraction] = field(default_factory=dict)
     minutes: int = 0
     hours: list[Month] = field(default_factory=list)
 
@@ -83,6 +92,7 @@ class _Piece:
     worked: int
     minutes: int
     amount: Fraction
+    credited_by_hand: bool = False
 
 
 def expected(world: World) -> Expected:
@@ -94,7 +104,7 @@ class _Book:
     def __init__(self, world: World) -> None:
         self.world, self.out = world, Expected()
         self.totals: dict[str, Totals] = defaultdict(Totals)
-        self.entity = next(e for e in world.entities if e.code == world.contract.legal_entity)
+        self.entity = self._seller(dt.date(*world.months[0], 1))
         self.month = world.months[0]
 
     def work_out(self) -> Expected:
@@ -103,6 +113,7 @@ class _Book:
             self._open_retainers()
             facts = [f for f in self.world.facts if month_of(f.service_date) == month]
             for fact in sorted(facts, key=lambda f: (f.service_date, _started(f), f.id)):
+                self.entity = self._seller(fact.service_date)
                 if isinstance(fact, TimeEntry):
                     self._time(fact)
                 elif isinstance(fact, Expense):
@@ -110,9 +121,14 @@ class _Book:
                 else:
                     self._milestone(fact)
             self._fees()
+            self.entity = self._seller(days_of(month)[-1])
             self._revenue()
             self.out.closing[month] = {code: _copy(totals) for code, totals in self.totals.items()}
         return self.out
+
+    def _seller(self, on: dt.date) -> LegalEntity:
+        """Who sells on a day, in whose books everything of that day is."""
+        return next(e for e in self.world.entities if e.code == contract_on(self.world.contract, on).legal_entity)
 
     # Retainers
 
@@ -151,6 +167,7 @@ class _Book:
         employee = next((e for e in world.employees if e.psa_user_id == entry.psa_user_id), None)
         component = component_for(contract, project.code)
         fit = employee is not None and in_term(contract, on) and component is not None and not _closed(project, on)
+        fit = fit and self.entity.erp_company in project.erp_analytics
         self._cost_time(entry, employee, fit=fit)
         if component is not None:
             self.totals[component.code].minutes += entry.minutes
@@ -171,10 +188,17 @@ class _Book:
             return
         rate = bill_rate(world, contract, project, employee, entry)
         if rate is None or self._buyer(contract, on) is None:
-            self._hold(entry.id, "billing_line", entry.minutes)
+            paid = self._draw(component.code, minutes) if component.retainer is not None else 0
+            covered = entry.minutes if paid == minutes else min(paid, entry.minutes)
+            self._count("covered", covered)
+            if paid < minutes:
+                self._hold(entry.id, "billing_line", entry.minutes - covered)
             return
         amount = self._round(rate * minutes / 60)
         for piece in self._pieces(entry, minutes, amount):
+            if piece.credited_by_hand and component.retainer is not None:
+                self._bill_again(piece, entry, contract, component, rate)
+                continue
             self._bill(piece, contract, component, rate, on)
             if piece.object_id == entry.id:
                 self._credit_by_hand(entry, contract, component, rate)
@@ -196,18 +220,46 @@ class _Book:
             if not credit.in_erp:
                 left.minutes, left.amount = left.minutes - taken, left.amount - part
             if credit.rebill:
-                pieces.append(_Piece(f"{entry.id}#{credit.id}", worked, taken, part))
+                by_hand = credit.in_erp
+                pieces.append(_Piece(f"{entry.id}#{credit.id}", worked, taken, part, credited_by_hand=by_hand))
             else:
                 self._count("written_off", worked)
         return pieces
 
-    def _bill(self, piece: _Piece, contract: Contract, component: Component, rate: Fraction, on: dt.date) -> None:
+    def _bill_again(
+        self, piece: _Piece, entry: TimeEntry, contract: Contract, component: Component, rate: Fraction
+    ) -> None:
+        """Retained work that finance has credited itself has had its hours: no more than the line had is billed."""
+        line, free = self.out.lines.get(entry.id), 0
+        if line is not None:
+            free = line.minutes
+            for credit in sorted((c for c in self.world.credits if c.object_id == entry.id), key=lambda c: c.id):
+                if credit.in_erp and credit.id < piece.object_id.partition("#")[2]:
+                    free -= min(credit.minutes, free)
+        minutes = min(piece.minutes, free)
+        worked = min(minutes, piece.worked) if minutes < piece.minutes else piece.worked
+        self._count("covered", piece.worked - worked)
+        if minutes:
+            amount = piece.amount if minutes == piece.minutes else self._round(rate * minutes / 60)
+            again = _Piece(piece.object_id, worked, minutes, amount)
+            self._bill(again, contract, component, rate, entry.service_date, retained=False)
+
+    def _bill(
+        self,
+        piece: _Piece,
+        contract: Contract,
+        component: Component,
+        rate: Fraction,
+        on: dt.date,
+        *,
+        retained: bool = True,
+    ) -> None:
         """Let a piece through the retainer, the running total's rounding and the cap, in this order."""
         totals = self.totals[component.code]
         if not piece.minutes:
             return
         amount, minutes, worked = piece.amount, piece.minutes, piece.worked
-        if component.retainer is not None:
+        if component.retainer is not None and retained:
             minutes -= self._draw(component.code, piece.minutes)
             covered = min(piece.minutes - minutes, worked) if minutes else worked
             self._count("covered", covered)
@@ -301,13 +353,20 @@ class _Book:
         employee = next((e for e in world.employees if e.psa_user_id == expense.psa_user_id), None)
         component, terms = component_for(contract, project.code), contract.terms.expenses
         fit = employee is not None and in_term(contract, on) and component is not None and not _closed(project, on)
+        fit = fit and self.entity.erp_company in project.erp_analytics
+        employing = next((e for e in world.entities if employee and e.code == employee.legal_entity), None)
         paid = fx(world.fx_rates, expense.reimbursement.currency, self.entity.currency, on)
-        if not fit or paid is None:
+        charged = fx(world.fx_rates, expense.reimbursement.currency, employing.currency, on) if employing else None
+        posted = fit and paid is not None and charged is not None
+        if not posted or paid is None or charged is None or employing is None:
             self._hold(expense.id, "cost_transaction")
         else:
-            cost = Fraction(expense.reimbursement.amount) * paid
-            self._cost(expense.id, component, rounded(cost, self.entity.currency, world.half_up))
+            spent = Fraction(expense.reimbursement.amount)
+            self.out.costs[expense.id] = rounded(spent * paid, self.entity.currency, world.half_up)
+            if employing.code != self.entity.code:
+                self.out.charges[expense.id] = rounded(spent * charged, employing.currency, world.half_up)
         if not (expense.billable and terms.billable):
+            self._borne(expense, component)
             return
         into = fx(world.fx_rates, expense.receipt.currency, contract.currency, on)
         limit, most = terms.limits.get(expense.category), None
@@ -327,6 +386,13 @@ class _Book:
             party, tax = self._buyer(contract, on, terms.tax_profile) or ("", None)
             line = Line(amount=amount, minutes=0, party=party, tax=tax, account="revenue")
             self.out.lines[expense.id] = line
+        else:
+            self._borne(expense, component)
+
+    def _borne(self, expense: Expense, component: Component | None) -> None:
+        """An expense that nobody passes on is cost of the component; one that is passed on is beside its price."""
+        if component is not None and expense.id in self.out.costs:
+            self._add_cost(component, self.out.costs[expense.id])
 
     # Fees
 
@@ -337,7 +403,8 @@ class _Book:
         contract = contract_on(self.world.contract, on)
         component = component_of(contract, milestone.component)
         known = component is not None and component.kind is ContractKind.FIXED_FEE_MILESTONE
-        if component is None or not known or milestone.amount.currency != contract.currency:
+        foreign = milestone.amount.currency != contract.currency
+        if component is None or not known or foreign or not in_term(contract, on):
             self._hold(milestone.id, "billing_line")
             return
         amount, totals = self._round(Fraction(milestone.amount.amount)), self.totals[component.code]
@@ -364,6 +431,7 @@ class _Book:
         contract = contract_on(self.world.contract, on)
         component = component_of(contract, code)
         assert component is not None
+        self.entity = self._seller(on)
         if self._buyer(contract, on) is None or not self._has_project(contract, component):
             self._hold(object_id, "billing_line")
         else:
@@ -380,13 +448,19 @@ class _Book:
         for component in contract.terms.components:
             totals, terms = self.totals[component.code], component.recognition
             as_billed = terms.method is Recognition.AS_BILLED
-            quiet = totals.recognized == totals.billed and terms.estimate.total_cost is None and not totals.provided
+            quiet = (
+                totals.recognized == totals.billed
+                and terms.estimate.total_cost is None
+                and not any(totals.provided.values())
+            )
             if as_billed and quiet:
                 continue
             entry = f"contract:{contract.id}:{{}}:{component.code}:{_text(self.month)}"
             into = fx(world.fx_rates, contract.currency, self.entity.currency, last)
             found = None
-            if into is not None and self._has_project(contract, component):
+            cost, provided = self._in_books(totals.cost), self._in_books(totals.provided)
+            untold = into is None or cost is None or provided is None
+            if not untold and self._has_project(contract, component):
                 found = earned(
                     component,
                     price=self._price(contract, component),
@@ -395,22 +469,35 @@ class _Book:
                     last=last,
                     billed=totals.billed,
                     milestones=totals.milestones,
-                    cost=totals.cost,
+                    cost=cost or Fraction(0),
                     minutes=totals.minutes,
                     currency=contract.currency,
-                    into=into,
+                    into=into or Fraction(0),
                     half_up=world.half_up,
                 )
-            if found is None or into is None:
+            if found is None or into is None or provided is None:
                 self._hold(entry.format("revenue"), "revenue_entry")
                 continue
             to_date, provision = found[0], rounded(found[1], self.entity.currency, world.half_up)
             booked = rounded((to_date - totals.recognized) * into, self.entity.currency, world.half_up)
             if booked:
                 self.out.revenue[entry.format("revenue")] = booked
-            if provision != totals.provided:
-                self.out.revenue[entry.format("loss")] = provision - totals.provided
-            totals.recognized, totals.provided = to_date, provision
+            if provision != provided:
+                self.out.revenue[entry.format("loss")] = provision - provided
+            totals.recognized, totals.provided = to_date, {self.entity.currency: provision}
+
+    def _in_books(self, amounts: dict[str, Fraction]) -> Fraction | None:
+        """Amounts of several books in those of the month's last seller, by the rates of the day it took over."""
+        day = days_of(self.month)[-1]
+        while self._seller(day - dt.timedelta(days=1)) == self.entity and day > self.world.contract.valid_from:
+            day -= dt.timedelta(days=1)
+        total = Fraction(0)
+        for currency, amount in amounts.items():
+            into = fx(self.world.fx_rates, currency, self.entity.currency, day)
+            if amount and into is None:
+                return None
+            total += rounded(amount * (into or 0), self.entity.currency, self.world.half_up)
+        return total
 
     def _price(self, contract: Contract, component: Component) -> Fraction | None:
         """A fee; a retainer's fees of the months so far as they were, and of those to come as they are now."""
@@ -442,7 +529,11 @@ class _Book:
     def _cost(self, object_id: str, component: Component | None, amount: Fraction) -> None:
         self.out.costs[object_id] = amount
         if component is not None:
-            self.totals[component.code].cost += amount
+            self._add_cost(component, amount)
+
+    def _add_cost(self, component: Component, amount: Fraction) -> None:
+        costs = self.totals[component.code].cost
+        costs[self.entity.currency] = costs.get(self.entity.currency, Fraction(0)) + amount
 
     def _line(
         self,
@@ -494,7 +585,8 @@ class _Book:
     def _has_project(self, contract: Contract, component: Component) -> bool:
         """Whether a project with an analytic account is the component's, for what the contract itself posts."""
         return any(
-            p.erp_analytic is not None and component_for(contract, p.code) == component for p in self.world.projects
+            self.entity.erp_company in p.erp_analytics and component_for(contract, p.code) == component
+            for p in self.world.projects
         )
 
 
@@ -521,4 +613,5 @@ def _text(month: Month) -> str:
 
 
 def _copy(totals: Totals) -> Totals:
-    return Totals(**{name: getattr(totals, name) for name in Totals.__slots__})
+    copies = {"cost": dict(totals.cost), "provided": dict(totals.provided)}
+    return Totals(**{name: getattr(totals, name) for name in Totals.__slots__} | copies)

@@ -68,7 +68,15 @@ class MemoryPostingStore:
         return self._apply(keys, lambda p: states.cancel(p, now, reason))
 
     def void(self, keys: Collection[str], now: dt.datetime, reason: str) -> frozenset[str]:
-        return self._apply(keys, lambda p: states.void(p, now, reason))
+        voided = self._apply(keys, lambda p: states.void(p, now, reason))
+        for key in voided:
+            void = self.postings[key]
+            target = self.postings.get(void.target_key or "")
+            if target is not None and target.state is State.REVERSED:
+                self._write([states.restore(target, now, void)])
+                if target.source_line is not None:
+                    self.claims.setdefault(_line(target), target.key)
+        return voided
 
     def retry(self, keys: Collection[str], now: dt.datetime, reason: str) -> frozenset[str]:
         return self._apply(keys, lambda p: states.retry(p, now, reason))

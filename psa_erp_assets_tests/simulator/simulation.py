@@ -177,12 +177,11 @@ class Simulation:
         self.erp.edit(document.erp_id, changed)
 
     def _can_be_cancelled(self, document: ErpDocument) -> bool:
-        """Whether it is a billing line that nothing takes back: a credit that is on its way is not called back."""
+        """Whether it is a billing line that is there once, of ours or in a credit note, credited already or not."""
         line = self.store.postings[document.key]
-        removals = [p.state for p in self.store.postings.values() if p.target_key == line.key]
         return (
-            (line.effect_type, line.leg, line.state) == (EffectType.BILLING_LINE, Leg.ORIGINAL, State.VERIFIED)
-            and all(state in (State.CANCELLED, State.REJECTED) for state in removals)
+            line.effect_type is EffectType.BILLING_LINE
+            and line.state in (State.VERIFIED, State.REVERSED)
             and sum(d.key == document.key for d in self.erp.documents.values()) == 1
         )
 
@@ -240,9 +239,13 @@ class Simulation:
             self._check_line_is_free(posting)
 
     def _check_line_is_free(self, new: Posting) -> None:
-        """Each older billing of the line is gone from the ERP, on a cancelled invoice, or has its reversal there."""
+        """Each older billing of the line is gone from the ERP, on a cancelled invoice, or has its reversal there.
+
+        Finance may just have cancelled the reversal's own document, and nobody has heard of it yet.
+        """
         keys = {d.key for d in self.erp.documents.values() if d.document_state != CANCELLED}
-        reversed_keys = {p.target_key for k in keys if (p := self.store.postings[k]).leg is Leg.REVERSAL}
+        reversals = (self.store.postings[d.key] for d in self.erp.documents.values())
+        reversed_keys = {p.target_key for p in reversals if p.leg is Leg.REVERSAL}
         for key in keys - reversed_keys:
             old = self.store.postings[key]
             same_line = (old.object_id, old.effect_type) == (new.object_id, new.effect_type)

@@ -10,14 +10,16 @@ from decimal import Decimal
 
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from sqlalchemy import Connection, Engine, insert
 
 from psa_erp_assets.adapters import postgres
 from psa_erp_assets.adapters.postgres import ServerInfo
 from psa_erp_assets.adapters.store import deliveries, exceptions, schema
 from psa_erp_assets.adapters.store.engine import make_engine
+from psa_erp_assets.console.access import Visitor
 from psa_erp_assets.console.app import create_app
+from psa_erp_assets.domain.access import Actor, Grant, Role
 from psa_erp_assets.services.receiving import clockify_source
 from psa_erp_assets.services.scope import Scope
 from psa_erp_assets_tests.support.facts import FIRST, RULES
@@ -26,6 +28,7 @@ TENANT = "acme"
 SCOPE = Scope(tenant=TENANT, rules=RULES, first_day=FIRST)
 TOKEN = "live-webhook-token-of-the-tests"
 RENEWED_TOKEN = "second-live-webhook-token"
+CSRF = "the-value-that-forms-repeat"
 DAGSTER_URL = "http://127.0.0.1:3000"
 NOW = dt.datetime(2026, 10, 5, 9, 30, tzinfo=dt.UTC)
 HOSTILE = "<script>alert('x')</script> \"quoted\" & <img src=x onerror=alert(1)>"
@@ -33,10 +36,19 @@ ENTRY = "time_entry:clockify:64c0ffee0000000000000001"
 KEY, REVERSAL_KEY = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 
 
+async def open_gate(_: Request) -> Visitor:
+    """A gate behind which everybody is one person with every role: for tests that are not about access."""
+    grants = frozenset(Grant(role) for role in Role)
+    return Visitor(actor=Actor(id="tester", name="Tester", grants=grants), csrf=CSRF)
+
+
 def make_app(engine: Engine, **options: object) -> FastAPI:
-    """The console as the tests use it; `options` go to `create_app`."""
+    """The console as the tests use it, open to everybody; `options` go to `create_app`.
+
+    With `gate=None` people must sign in.
+    """
     sources = {"clockify": clockify_source((TOKEN, RENEWED_TOKEN))}
-    settings: dict[str, object] = {"scope": SCOPE, "sources": sources, "dagster_url": DAGSTER_URL}
+    settings: dict[str, object] = {"gate": open_gate, "scope": SCOPE, "sources": sources, "dagster_url": DAGSTER_URL}
     return create_app(engine, **(settings | options))  # type: ignore[arg-type]  # a test may pass any option
 
 
@@ -70,14 +82,14 @@ def console(store_engine: Engine) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def shared_console(postgres_server: ServerInfo, _migrated_template: str) -> Iterator[str]:
     """The address of a console that the tests of a module share: for those that look at the answer alone."""
-    with _store(postgres_server, _migrated_template) as engine, served(make_app(engine)) as address:
+    with store(postgres_server, _migrated_template) as engine, served(make_app(engine)) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def filled_console(postgres_server: ServerInfo, _migrated_template: str) -> Iterator[str]:
     """The address of a console on a store that has something of everything; tests that share it only read."""
-    with _store(postgres_server, _migrated_template) as engine:
+    with store(postgres_server, _migrated_template) as engine:
         with engine.begin() as connection:
             fill(connection)
         with served(make_app(engine)) as address:
@@ -85,7 +97,8 @@ def filled_console(postgres_server: ServerInfo, _migrated_template: str) -> Iter
 
 
 @contextlib.contextmanager
-def _store(server: ServerInfo, template: str) -> Iterator[Engine]:
+def store(server: ServerInfo, template: str) -> Iterator[Engine]:
+    """A store of its own for the time of the block."""
     name = f"console_{secrets.token_hex(4)}"
     postgres.ensure_database(server, name, template=template)
     engine = make_engine(server.sqlalchemy_url(name))
@@ -193,7 +206,14 @@ def _decide(connection: Connection) -> None:
                 object_id=ENTRY,
                 revision=revision,
                 outcome="post",
-                body={"outcome": "post", "holds": [hold], "versions": versions},
+                body={
+                    "outcome": "post",
+                    "holds": [hold],
+                    "versions": versions,
+                    "legal_entity": "DE",
+                    "service_month": "2026-09",
+                    "contract_id": "CTR-0001",
+                },
                 content_hash=f"{revision:064d}",
                 decided_at=NOW - dt.timedelta(hours=28 - revision),
             )
@@ -215,9 +235,24 @@ def _post(connection: Connection) -> None:
         )
         .returning(schema.plan.c.id)
     ).scalar_one()
+    section_id = connection.execute(
+        insert(schema.plan_section)
+        .values(
+            tenant=TENANT,
+            legal_entity="DE",
+            service_month="2026-09",
+            contract_id="CTR-0001",
+            basis="b" * 64,
+            facts_hash="f" * 64,
+            totals=[],
+            made_at=NOW - dt.timedelta(hours=27),
+        )
+        .returning(schema.plan_section.c.id)
+    ).scalar_one()
+    connection.execute(insert(schema.plan_part).values(plan_id=plan_id, position=1, section_id=section_id))
     connection.execute(
         insert(schema.plan_item).values(
-            plan_id=plan_id,
+            section_id=section_id,
             seq=1,
             action="create",
             effect_type="billing_line",
@@ -228,7 +263,7 @@ def _post(connection: Connection) -> None:
             currency="EUR",
             minutes=90,
             reason="approved and not posted yet",
-            body={},
+            body={"effect": None, "hold": None, "revision": 1, "source_revision": 1, "depends_on": None},
         )
     )
     _insert_posting(connection, plan_id, KEY, state="verified", amount=Decimal("1234.50"), minutes=90)

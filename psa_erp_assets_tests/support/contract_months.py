@@ -73,13 +73,14 @@ def settle_month(
     *,
     opening: Balance | None = None,
     credits: Sequence[Credit] = (),  # noqa: A002
-    seller: str = "UK",
+    previous: Balance | None = None,
     **master: Any,
 ) -> Settlement:
     """The contract's month, with 100 pounds an hour unless the master data say otherwise."""
     decider = Decider(make_master(contracts=(contract,), **master), RULES)
-    where = ContractMonth(contract.id, seller, month)
-    return settle(where, [(f, decider.decide(f)) for f in facts], opening or Balance(), decider, credits)
+    where = ContractMonth(contract.id, month)
+    work = [(f, decider.decide(f)) for f in facts]
+    return settle(where, work, opening or Balance(), decider, credits, previous=previous)
 
 
 def of(settlement: Settlement, object_id: str) -> Decision:

@@ -56,7 +56,7 @@ PROJECT = Project(
     contract_id="CTR-0001",
     closed=False,
     closed_on=None,
-    erp_analytic="501",
+    erp_analytics={"2": "501"},
 )
 EMPLOYEE = Employee(
     id="EMP-0001",

@@ -117,7 +117,7 @@ def make_world(rng: random.Random, *, months: int = 4, kinds: Sequence[ContractK
                 contract_id=CTR,
                 closed=(shut := rng.random() < 0.05),
                 closed_on=_day(rng, months) if shut else None,
-                erp_analytic=f"50{n}",
+                erp_analytics={"2": f"50{n}"} | ({"1": f"60{n}"} if rng.random() < 0.9 else {}),
             )
             for n, code in enumerate(PROJECTS)
         ),
@@ -199,7 +199,7 @@ def settle_months(world: World, facts: Iterable[WorkItem] | None = None) -> list
     for year, number in world.months:
         month = ServiceMonth(year, number)
         work = [(fact, decider.decide(fact)) for fact in by_month[month]]
-        where = ContractMonth(world.contract.id, world.contract.legal_entity, month)
+        where = ContractMonth(world.contract.id, month)
         # The balance goes through its stored form, as it does between two runs.
         opening = Balance.from_body(balance.to_body())
         settlement = settle(where, work, opening, decider, world.credits)
@@ -334,6 +334,7 @@ def _amendment(
         id=f"A{number}",
         effective_from=on,
         customer_id=rng.choice((None, None, "CUS-2", "CUS-3")) if how > 0.7 else None,
+        legal_entity=rng.choice((None, None, "US", "UK")),
         terms=terms if how < 0.8 else None,
         valid_to=_day(rng, months) if how > 0.9 else None,
     )
@@ -401,6 +402,8 @@ def _taxes(rng: random.Random) -> Iterable[TaxProfile]:
     yield TaxProfile(
         id="UK/*", legal_entity="UK", customer_country="*", erp_tax=None, rate=Decimal(0), active=rng.random() < 0.9
     )
+    if rng.random() < 0.9:
+        yield TaxProfile(id="US/*", legal_entity="US", customer_country="*", erp_tax=None, rate=Decimal(0), active=True)
     if rng.random() < 0.5:
         yield TaxProfile(
             id="UK/GB/expenses",

@@ -65,6 +65,9 @@ class SmallErp:
             if item.action in (Action.CANCEL, Action.VOID) and item.key is not None:
                 state = State.CANCELLED if item.action is Action.CANCEL else State.REVERSED
                 self._put(item.key, state)
+                target = self.postings.get(self.postings[item.key].target_key or "")
+                if item.action is Action.VOID and target is not None and target.state is State.REVERSED:
+                    self._put(target.key, State.VERIFIED)
         for item in items:
             if item.action is Action.RETRY and item.key is not None:
                 self._put(item.key, State.PLANNED)

@@ -323,11 +323,12 @@ def test_who_pays_a_fee_does_not_depend_on_what_was_decided_before() -> None:
     assert getattr(fee.effect(BILLING), "party", None) == "70"
 
 
-def test_fees_are_in_the_books_of_the_entity_that_sells_on_the_first_day() -> None:
+def test_a_months_fee_is_in_the_books_of_the_entity_that_sells_on_its_day() -> None:
     """Where the contract changes its entity in mid-month, both would bill the month's fee."""
     contract = amended(contract_of(retainer(0)), legal_entity="US")
-    assert list(billed(settle_month(contract, []))) == [FEE]
-    assert settle_month(contract, [], seller="US").decisions == ()
+    settled = settle_month(contract, [])
+    assert list(billed(settled)) == [FEE]
+    assert of(settled, FEE).route.legal_entity == "UK"
 
 
 def test_milestones_come_to_no_more_than_the_fee() -> None:

@@ -8,6 +8,7 @@ import pytest
 from psa_erp_assets.domain.approval import ApprovalRule, approval_reasons
 from psa_erp_assets.domain.effects import Effect, EffectType
 from psa_erp_assets.domain.plan import Action, PlanItem
+from psa_erp_assets.domain.plan_totals import totals_of
 from psa_erp_assets_tests.support.facts import fx_rate, make_master, money
 from psa_erp_assets_tests.support.postings import make_effect
 
@@ -30,7 +31,7 @@ def item(action: Action = Action.CREATE, minutes: int = 60, effect_type: EffectT
 
 
 def reasons(*items: PlanItem, entity: str = "UK", **rule: object) -> tuple[str, ...]:
-    return approval_reasons(items, [ApprovalRule(name="rule", **rule)], entity, MASTER)  # type: ignore[arg-type]
+    return approval_reasons(totals_of(items), [ApprovalRule(name="rule", **rule)], entity, MASTER)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("above", "asks"), [("164.99", True), ("165.00", False), ("165.01", False)])
@@ -70,12 +71,12 @@ def test_the_rate_is_that_of_the_item_s_date() -> None:
     """A plan about last year's work would be measured with today's rate."""
     rates = (fx_rate("EUR", "USD", "1.10"), fx_rate("EUR", "USD", "9.00", dt.date(2026, 9, 15)))
     rule = ApprovalRule(name="rule", above=money("165.00", "USD"))
-    assert approval_reasons([item()], [rule], "UK", make_master(fx_rates=rates)) == ()
+    assert approval_reasons(totals_of([item()]), [rule], "UK", make_master(fx_rates=rates)) == ()
 
 
 def test_each_rule_that_is_met_says_so() -> None:
     """Whoever approves would see one reason and not the other."""
     rules = [ApprovalRule(name="any"), ApprovalRule(name="large", above=money("1.00", "EUR"))]
-    found = approval_reasons([item()], rules, "UK", MASTER)
+    found = approval_reasons(totals_of([item()]), rules, "UK", MASTER)
     assert [reason.partition(":")[0] for reason in found] == ["any", "large"]
     assert Decimal("150.00") == item().effect.amount.amount  # type: ignore[union-attr]

@@ -2,16 +2,18 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.closed_periods import Choice, PeriodChoice, chosen
+from psa_erp_assets.domain.closed_periods import Choice, PeriodChoice, basis_of, chosen
 from psa_erp_assets.domain.decide import decide
 from psa_erp_assets.domain.decision import Decision
 from psa_erp_assets.domain.effects import CostTransaction, EffectType, booking_date, payload_hash
 from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
 from psa_erp_assets.domain.posting import State
+from psa_erp_assets.domain.records import ApprovalState
 from psa_erp_assets_tests.support.facts import DAY, ENTRY, RULES, TENANT, cost_rate, make_entry, make_master
 from psa_erp_assets_tests.unit.test_plan import Ledger
 
@@ -20,10 +22,17 @@ NOVEMBER = dt.date(2026, 11, 1)
 CLOSED = {("2", ServiceMonth(2026, 9)): "UK"}
 
 
-def choice(what: Choice, effect_type: EffectType = COST) -> dict[tuple[str, EffectType], PeriodChoice]:
-    date = NOVEMBER if what is Choice.POST_TO_OPEN else None
+def choice(
+    what: Choice, effect_type: EffectType = COST, *, about: Decision | None = None
+) -> dict[tuple[str, EffectType], PeriodChoice]:
     made = PeriodChoice(
-        object_id=ENTRY, effect_type=effect_type, choice=what, posting_date=date, reason="late", chosen_by="Ada"
+        object_id=ENTRY,
+        effect_type=effect_type,
+        choice=what,
+        posting_date=NOVEMBER if what is Choice.POST_TO_OPEN else None,
+        reason="late",
+        chosen_by="Ada",
+        basis=basis_of(about or decision(), effect_type),
     )
     return {(ENTRY, effect_type): made}
 
@@ -90,7 +99,7 @@ def test_a_correction_of_a_closed_month_is_reversed_and_posted_in_the_open_one()
     ledger.seen |= {cost.key}
     corrected = decision(40, revision=2)
     assert actions(ledger.plan(corrected, "2026-09"))[COST] is Action.HOLD
-    moved = chosen(corrected, choice(Choice.POST_TO_OPEN))
+    moved = chosen(corrected, choice(Choice.POST_TO_OPEN, about=corrected))
     items = [item for item in ledger.plan(moved, "2026-09") if item.effect_type is COST]
     assert [item.action for item in items] == [Action.REVERSE, Action.CREATE]
     assert {booking_date(item.effect) for item in items if item.effect} == {NOVEMBER}
@@ -104,3 +113,57 @@ def test_a_choice_of_another_date_is_another_effect() -> None:
     assert moved is not None
     assert plain is not None
     assert payload_hash(moved) != payload_hash(plain)
+
+
+def booked() -> Ledger:
+    """The cost of 50 minutes is in the books of a month that is closed since."""
+    ledger = Ledger()
+    ledger.apply(ledger.plan(decision(50)))
+    ledger.settle()
+    ledger.taken_up |= ledger.documents.keys()
+    ledger.seen |= ledger.documents.keys()
+    return ledger
+
+
+@pytest.mark.parametrize("what", [Choice.BY_HAND, Choice.CANCEL])
+@pytest.mark.parametrize("after", [decision(40, revision=2), decision(revision=2, state=ApprovalState.DELETED)])
+def test_what_is_in_a_closed_month_stays_as_it_is_where_somebody_says_so(what: Choice, after: Decision) -> None:
+    """The correction would be held again at each sync: the queue never gets shorter."""
+    ledger = booked()
+    assert actions(ledger.plan(after, "2026-09"))[COST] is Action.HOLD
+    left = chosen(after, choice(what, about=after))
+    for closed in (("2026-09",), ()):
+        assert COST not in actions(ledger.plan(left, *closed)), "nor is it taken back when the period is reopened"
+    assert any(what.value in reason for reason in left.reasons)
+
+
+def test_what_was_not_sent_yet_is_not_sent_any_more() -> None:
+    """Planned before the period was closed, and journaled by hand since: it would be there twice."""
+    ledger, decided = Ledger(), decision()
+    ledger.apply(ledger.plan(decided))
+    ledger.promote()
+    left = chosen(decided, choice(Choice.BY_HAND))
+    assert actions(ledger.plan(left, "2026-09")) == {COST: Action.CANCEL}
+    ledger.apply(ledger.plan(left, "2026-09"))
+    ledger.settle()
+    assert not [e for e in ledger.documents.values() if e.effect_type is COST]
+    assert ledger.plan(left, "2026-09") == []
+
+
+@pytest.mark.parametrize("what", [Choice.BY_HAND, Choice.CANCEL, Choice.POST_TO_OPEN])
+def test_a_choice_is_about_what_was_there_when_it_was_made(what: Choice) -> None:
+    """An edit a month later would follow a choice that nobody made about it: never booked, or re-dated silently."""
+    ledger, first, second = booked(), decision(40, revision=2), decision(30, revision=3)
+    choices = choice(what, about=first)
+    assert chosen(second, choices) == second
+    assert actions(ledger.plan(chosen(second, choices), "2026-09"))[COST] is Action.HOLD
+    same = decision(40, revision=4)
+    assert chosen(same, choices) != same, "back at what it was made about, it holds again"
+    kept = {key: replace(made, basis=None) for key, made in choices.items()}
+    assert chosen(second, kept) != second, "choices from before the basis was kept hold as they did"
+
+
+def test_a_chosen_date_is_no_part_of_what_a_choice_is_about() -> None:
+    """A second choice of another date would be about what the first one made, and never hold."""
+    moved = chosen(decision(), choice(Choice.POST_TO_OPEN))
+    assert basis_of(moved, COST) == basis_of(decision(), COST)

@@ -123,7 +123,7 @@ def test_every_way_to_bill_and_to_earn_is_agreed_somewhere(company):
 
 
 def test_everything_that_an_amendment_can_change_is_changed_somewhere(company):
-    """Among them the customer, and the entity that sells, whose books know the project by another code."""
+    """Among them the customer, and the entity that sells: in mid-month, on the same project, which both books know."""
     by_code = {c.code: c for c in company.contracts}
     amended = [(by_code[c.amends], c) for c in company.contracts if c.amends is not None]
     assert all(old.start <= new.start and old.currency == new.currency for old, new in amended)
@@ -132,9 +132,11 @@ def test_everything_that_an_amendment_can_change_is_changed_somewhere(company):
     assert any(new.billing_terms and old.kind == "time_and_materials" for old, new in amended)
     assert any(_terms(new).components[0].cap for _, new in amended if new.billing_terms)
     [(old, new)] = [(old, new) for old, new in amended if old.legal_entity != new.legal_entity]
-    assert new.start == dt.date(2026, 10, 1)
-    days = {p.legal_entity: _days_on(company, p.psa_id) for p in company.projects if p.contract in (old.code, new.code)}
-    assert max(days[old.legal_entity]) < new.start <= min(days[new.legal_entity])
+    assert new.start == dt.date(2026, 10, 12)
+    [project] = [p for p in company.projects if p.contract == old.code]
+    assert {p["company"] for p in company.erp_seed()["projects"] if p["code"] == project.code} == {"UK", "DE"}
+    days = [day for day in _days_on(company, project.psa_id) if (day.year, day.month) == (2026, 10)]
+    assert min(days) < new.start <= max(days)
     assert not by_code[LATE_AMENDMENT].signed
 
 

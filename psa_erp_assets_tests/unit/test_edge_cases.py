@@ -99,19 +99,19 @@ class Company:
         self.facts[object_id] = replace(fact, revision=fact.revision + 1, **changes)
 
     def decide(self) -> list[Decision]:
-        """All decisions: each contract's month together, as its seller's."""
+        """All decisions: each contract's month together."""
         decider = Decider(make_master(**self.master), RULES)
-        months: dict[tuple[str | None, str, ServiceMonth], list[tuple[WorkItem, Decision]]] = {}
+        months: dict[tuple[str | None, ServiceMonth], list[tuple[WorkItem, Decision]]] = {}
         for fact in self.facts.values():
             decision = decider.decide(fact)
             where = decision.route
-            months.setdefault((where.contract_id, where.legal_entity, where.service_month), []).append((fact, decision))
+            months.setdefault((where.contract_id, where.service_month), []).append((fact, decision))
         decided: list[Decision] = []
-        for (contract, entity, month), work in months.items():
+        for (contract, month), work in months.items():
             if contract is None:
                 decided += [decision for _, decision in work]
             else:
-                where_to = ContractMonth(contract, entity, month)
+                where_to = ContractMonth(contract, month)
                 decided += settle(where_to, work, Balance(), decider, self.credits).decisions
         return [chosen(decision, self.choices) for decision in decided]
 
@@ -251,7 +251,7 @@ def test_edge_13_a_retroactive_price_is_a_credit_and_a_rebill_of_what_is_invoice
 
 def test_edge_14_invoicing_one_project_leaves_the_others_lines() -> None:
     """erpnext#44167: one day's work on two projects is two lines, of which one is invoiced."""
-    other = replace(PROJECT, id="PRJ-0002", code="PRJ-0002", psa_id="p2", erp_analytic="502")
+    other = replace(PROJECT, id="PRJ-0002", code="PRJ-0002", psa_id="p2", erp_analytics={"2": "502"})
     rates = (bill_rate(), bill_rate(id="PRJ-0002", project_id="PRJ-0002"))
     company = Company(projects=(PROJECT, other), bill_rates=rates)
     company.record(entry("a", 60), entry("b", 30, psa_project_id="p2"))
@@ -265,7 +265,7 @@ def test_edge_14_invoicing_one_project_leaves_the_others_lines() -> None:
 @pytest.mark.parametrize(("invoiced", "removal"), [(False, Action.WITHDRAW), (True, Action.REVERSE)])
 def test_edge_15_moved_time_is_taken_back_where_it_was_and_posted_where_it_is(invoiced: bool, removal: Action) -> None:
     """kimai#2576, #5525: unbilled time moves; billed time is reversed on its old project and posted on the new one."""
-    other = replace(PROJECT, id="PRJ-0002", code="PRJ-0002", psa_id="p2", erp_analytic="502")
+    other = replace(PROJECT, id="PRJ-0002", code="PRJ-0002", psa_id="p2", erp_analytics={"2": "502"})
     rates = (bill_rate(), bill_rate("80.00", id="PRJ-0002", project_id="PRJ-0002"))
     company = Company(projects=(PROJECT, other), bill_rates=rates)
     company.record(entry("a", 60))
@@ -288,6 +288,7 @@ def test_edge_16_old_work_stays_with_the_old_entity() -> None:
     company.sync()
     assert company.net() == {A: Decimal("100.00"), B: Decimal("100.00")}
     moved = replace(CONTRACT, amendments=(Amendment(id="A1", effective_from=MID, legal_entity="US"),))
+    company.master |= {"projects": (replace(PROJECT, erp_analytics={"2": "501", "1": "601"}),)}
     company.master |= {"contracts": (moved,), "tax_profiles": (TAX, replace(TAX, id="US/GB", legal_entity="US"))}
     assert {i.object_id for i in company.sync()} == {B}
     assert company.net() == {A: Decimal("100.00"), f"{B}@1": Decimal("100.00")}
@@ -373,7 +374,9 @@ def test_edge_21_a_new_mapping_shows_what_it_would_plan_before_it_is_accepted() 
     applied."""
     second = replace(CUSTOMER, id="CUS-0002", erp_party="71")
     other = replace(CONTRACT, id="CTR-0002", customer_id="CUS-0002")
-    project = replace(PROJECT, id="PRJ-0002", code="PRJ-0002", psa_id="p2", contract_id="CTR-0002", erp_analytic="502")
+    project = replace(
+        PROJECT, id="PRJ-0002", code="PRJ-0002", psa_id="p2", contract_id="CTR-0002", erp_analytics={"2": "502"}
+    )
     company = Company(
         customers=(CUSTOMER, second),
         contracts=(CONTRACT, other),
@@ -393,7 +396,7 @@ def test_edge_21_a_new_mapping_shows_what_it_would_plan_before_it_is_accepted() 
 
 def test_edge_21_a_project_that_is_split_moves_just_the_work_of_its_part() -> None:
     """Its code becomes two, each in its component of the contract, with prices of their own."""
-    part = replace(PROJECT, id="PRJ-0002", code="PRJ-0002", psa_id="p2", erp_analytic="502")
+    part = replace(PROJECT, id="PRJ-0002", code="PRJ-0002", psa_id="p2", erp_analytics={"2": "502"})
     company = Company()
     company.record(entry("a", 60, 1), entry("b", 60, 2))
     company.sync()

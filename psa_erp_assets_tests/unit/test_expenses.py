@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psa_erp_assets.domain.effects import CostKind, CostTransaction
+from psa_erp_assets.domain.costing import Costed
+from psa_erp_assets.domain.effects import CostKind, CostTransaction, IntercompanyCharge
 from psa_erp_assets.domain.expenses import Converted, ExpenseGap, Rebilled, expense_cost, rebill, reimbursed
 from psa_erp_assets.domain.faults import FAULTS
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.money import Money, Rounding, divide, exponent
 from psa_erp_assets.domain.records import ApprovalState, Expense
 from psa_erp_assets.domain.terms import ExpenseTerms
-from psa_erp_assets_tests.support.facts import DAY, UK, fx_rate, make_master, money
+from psa_erp_assets_tests.support.facts import DAY, EMPLOYEE, UK, US, fx_rate, make_master, money
 
+BRITON = replace(EMPLOYEE, id="EMP-0002", psa_user_id="u2", legal_entity="UK", name="Ada Jones")
 MASTER = make_master(
     fx_rates=(fx_rate("EUR", "GBP", "0.85"), fx_rate("CHF", "GBP", "0.90"), fx_rate("USD", "GBP", "0.75"))
 )
@@ -80,11 +82,14 @@ def test_an_expense_costs_what_is_paid_back() -> None:
         make_expense(),
         selling=UK,
         analytic="501",
-        employee_name="Ada Jones",
+        employee=BRITON,
+        employing=UK,
         master=MASTER,
         rounding=Rounding.HALF_EVEN,
     )
-    assert found == CostTransaction(
+    assert isinstance(found, Costed)
+    assert found.charge is None
+    assert found.cost == CostTransaction(
         erp_company="2",
         analytic="501",
         employee_name="Ada Jones",
@@ -149,10 +154,24 @@ def test_what_is_not_billable_is_not_billed_and_costs_all_the_same(
     billed = rebilled(expense, billable=passed_on)
     assert (billed.amount, billed.receipt, billed.reasons) == (money("0.00"), None, (reason,))
     cost = expense_cost(
-        expense, selling=UK, analytic="501", employee_name="", master=MASTER, rounding=Rounding.HALF_EVEN
+        expense, selling=UK, analytic="501", employee=BRITON, employing=UK, master=MASTER, rounding=Rounding.HALF_EVEN
     )
-    assert isinstance(cost, CostTransaction)
-    assert cost.amount == money("88.50")
+    assert isinstance(cost, Costed)
+    assert cost.cost.amount == money("88.50")
+
+
+def test_what_anothers_employee_spends_is_charged_by_their_employer() -> None:
+    """The employer pays it back, the seller's project bears it: without a charge the group's books do not balance."""
+    terms = {"selling": UK, "analytic": "501", "rounding": Rounding.HALF_EVEN, "master": MASTER, "employee": EMPLOYEE}
+    found = expense_cost(make_expense(), employing=US, **terms)
+    assert isinstance(found, Costed)
+    assert isinstance(found.charge, IntercompanyCharge)
+    assert (found.cost.kind, found.cost.amount) == (CostKind.INTERCOMPANY, money("88.50"))
+    assert (found.charge.erp_company, found.charge.partner_company) == ("1", "2")
+    assert (found.charge.amount, found.charge.per_hour, found.charge.minutes) == (money("118.00", "USD"), None, 0)
+    gap = expense_cost(make_expense(), employing=None, **terms)
+    assert isinstance(gap, ExpenseGap)
+    assert gap.code == "legal_entity_not_in_erp"
 
 
 def test_a_missing_rate_is_a_gap_and_never_one() -> None:
@@ -163,7 +182,8 @@ def test_a_missing_rate_is_a_gap_and_never_one() -> None:
         make_expense(reimbursement=sek),
         selling=UK,
         analytic="501",
-        employee_name="",
+        employee=BRITON,
+        employing=UK,
         master=MASTER,
         rounding=Rounding.HALF_EVEN,
     )

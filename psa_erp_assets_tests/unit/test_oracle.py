@@ -58,8 +58,8 @@ def found(settled: list[Settled]) -> Expected:
                 exact=Fraction(b.exact),
                 milestones=Fraction(b.milestones),
                 recognized=Fraction(b.earned),
-                cost=Fraction(b.cost),
-                provided=Fraction(b.provided),
+                cost={currency: Fraction(amount) for currency, amount in b.cost.items()},
+                provided={currency: Fraction(amount) for currency, amount in b.provided.items()},
                 minutes=b.minutes,
                 hours=[(h.month.year, h.month.month) for h in b.retainer for _ in range(h.minutes)],
             )
@@ -101,7 +101,12 @@ def _totals(name: str, ours: Expected, theirs: Expected) -> list[str]:
 def _body(totals: Totals) -> dict[str, Any]:
     body = {name: getattr(totals, name) for name in Totals.__slots__}
     # The engine keeps a running total to fifty digits, the oracle a fraction.
-    return body | {"exact": round(totals.exact, 20), "hours": tuple(totals.hours and Counter(totals.hours).items())}
+    by_currency = {n: {c: v for c, v in sorted(body[n].items()) if v} for n in ("cost", "provided")}
+    return (
+        body
+        | by_currency
+        | {"exact": round(totals.exact, 20), "hours": tuple(totals.hours and Counter(totals.hours).items())}
+    )
 
 
 def _of(name: str, ours: Any, theirs: Any) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psa_erp_assets.adapters.pacing import TokenBucket
+from psa_erp_assets.adapters.pacing import Circuit, CircuitState, RetryBudget, TokenBucket
 from psa_erp_assets_tests.support.manual_clock import ManualClock
 
 
@@ -51,3 +51,46 @@ def test_a_bucket_that_would_never_give_a_token_is_refused(rate: float, burst: i
     """A mistyped setting must not turn into a connection that waits for ever."""
     with pytest.raises(ValueError, match="positive rate"):
         TokenBucket(rate=rate, burst=burst)
+
+
+def test_a_circuit_opens_after_failures_in_a_row_and_closes_with_an_answer() -> None:
+    """A dead system would be asked thousands of times, and everybody would wait for each of its time-outs."""
+    clock = ManualClock()
+    circuit = Circuit(failures=3, rest=10, longest=15, clock=clock)
+    for _ in range(2):
+        assert circuit.admits()
+        circuit.failed()
+    circuit.succeeded()
+    for _ in range(3):
+        assert circuit.admits()
+        circuit.failed()
+    assert (circuit.state, circuit.admits()) == (CircuitState.OPEN, False)
+    clock.time += 10
+    assert circuit.state is CircuitState.HALF_OPEN
+    assert [circuit.admits(), circuit.admits()] == [True, False], "one request finds out whether it is back"
+    circuit.failed()
+    clock.time += 14
+    assert circuit.state is CircuitState.OPEN, "after a failed trial it rests for longer"
+    clock.time += 1
+    assert circuit.admits()
+    circuit.succeeded()
+    assert (circuit.state, circuit.admits()) == (CircuitState.CLOSED, True)
+
+
+def test_retries_are_a_share_of_requests() -> None:
+    """In an outage each request would become five, just when the system can bear least."""
+    budget = RetryBudget(share=0.2, most=2)
+    assert [budget.spend(), budget.spend(), budget.spend()] == [True, True, False]
+    for _ in range(5):
+        budget.earn()
+    assert [budget.spend(), budget.spend()] == [True, False]
+    for _ in range(1000):
+        budget.earn()
+    assert budget.left() == 2, "a quiet week saves up no storm"
+
+
+@pytest.mark.parametrize(("share", "most"), [(0, 1), (1.1, 1), (0.5, 0)])
+def test_a_budget_that_makes_no_sense_is_refused(share: float, most: int) -> None:
+    """More retries than requests would be no bound."""
+    with pytest.raises(ValueError, match="retry budget"):
+        RetryBudget(share=share, most=most)

@@ -26,6 +26,7 @@ from psa_erp_assets_tests.support.facts import (
     CONTRACT,
     CUSTOMER,
     EMPLOYEE,
+    PROJECT,
     RULES,
     TAX,
     TENANT,
@@ -42,6 +43,7 @@ LEASE = Lease(worker="w", now=NOW, duration=dt.timedelta(minutes=3))
 LEGS = {Action.CREATE: Leg.ORIGINAL, Action.WITHDRAW: Leg.WITHDRAWAL, Action.REVERSE: Leg.REVERSAL}
 BILLING, COST = EffectType.BILLING_LINE, EffectType.COST_TRANSACTION
 CHARGE = EffectType.INTERCOMPANY_CHARGE
+SOLD_ANYWHERE = replace(PROJECT, erp_analytics={"1": "501", "2": "501"})
 GONE = (State.CANCELLED, State.WITHDRAWN, State.REVERSED)
 
 
@@ -50,7 +52,7 @@ class Ledger:
     """Postings and the ERP's documents, brought forward by the domain's own transitions.
 
     `taken_up` are on an invoice or a posted entry, `cancelled` those of them whose invoice finance has cancelled, and
-    `seen` those of which the sync knows that they were taken up.
+    `seen` those of which the sync knows that they were taken up; of `unread` it does not know the cancellation yet.
     """
 
     postings: dict[str, Posting] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class Ledger:
     taken_up: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
     claims: dict[str, str] = field(default_factory=dict)
 
     def plan(self, decision: Decision, *closed: str, entity: str = "UK") -> list[PlanItem]:
@@ -65,7 +68,12 @@ class Ledger:
         company = {"UK": "2", "US": "1"}[entity]
         periods = {(company, ServiceMonth.parse(month)): entity for month in closed}
         return plan_entry(
-            decision, list(self.postings.values()), self.seen, TENANT, closed=periods, cancelled=self.cancelled
+            decision,
+            list(self.postings.values()),
+            self.seen,
+            TENANT,
+            closed=periods,
+            cancelled=self.cancelled - self.unread,
         )
 
     def apply(self, items: Iterable[PlanItem]) -> int:
@@ -76,7 +84,13 @@ class Ledger:
                 self._move(states.cancel(self._at(item), NOW, item.reason))
         for item in items:
             if item.action is Action.VOID:
-                self._move(states.void(self._at(item), NOW, item.reason))
+                void = states.void(self._at(item), NOW, item.reason)
+                self._move(void)
+                target = self.postings.get(void.after.target_key or "")
+                if target is not None and target.state is State.REVERSED:
+                    self._move(states.restore(target, NOW, void.after))
+                    if target.leg is Leg.ORIGINAL:
+                        self.claims.setdefault(target.effect_type, target.key)
         for item in items:
             if item.action in LEGS:
                 self._add(item)
@@ -460,6 +474,139 @@ def test_a_credit_that_was_not_sent_goes_with_the_invoice(promoted: bool) -> Non
     assert ledger.net() == billed_directly(after)
 
 
+def corrected(*minutes: int) -> tuple[Ledger, Decision]:
+    """Work that was edited so, each version on a document before the next; and the last decision about it."""
+    ledger = settled(decided(minutes[0]))
+    decision = decided(minutes[0])
+    for revision, edited in enumerate(minutes[1:], start=2):
+        invoice(ledger)
+        decision = decided(edited, revision=revision)
+        ledger.apply(ledger.plan(decision))
+        ledger.settle()
+    invoice(ledger)
+    return ledger, decision
+
+
+def cancel_line(ledger: Ledger, minutes: int) -> str:
+    """Finance cancels the document with the newest line of so many minutes, negative for a credit; its key."""
+    lines = [k for k, e in ledger.documents.items() if e.effect_type is BILLING and e.minutes == minutes]
+    key = next(key for key in reversed(lines) if key not in ledger.cancelled)
+    ledger.cancelled.add(key)
+    return key
+
+
+def put_right(ledger: Ledger, decision: Decision, *expected: str) -> None:
+    """One plan does what is expected, brings the ERP to the decision, and leaves the next one nothing."""
+    items = ledger.plan(decision)
+    assert actions(items) == list(expected)
+    ledger.apply(items)
+    assert not any(item.acts for item in ledger.plan(decision))
+    ledger.settle()
+    assert ledger.net() == billed_directly(decision)
+    assert ledger.plan(decision) == []
+    invoice(ledger)
+
+
+def test_a_credit_of_what_finance_has_cancelled_since_is_taken_back() -> None:
+    """60 minutes invoiced, edited to 90, and the first invoice cancelled: 50 would be billed, and not 150."""
+    ledger, decision = corrected(60, 90)
+    key = cancel_line(ledger, 60)
+    (item,) = [i for i in ledger.plan(decision) if i.effect_type is BILLING]
+    assert (item.effect and item.effect.minutes, item.effect and item.effect.amount) == (60, money("100.00"))
+    assert item.target_key is not None
+    assert ledger.postings[item.target_key].target_key == key, "it takes the credit back, not the line"
+    put_right(ledger, decision, "reverse")
+
+
+def test_a_credit_that_is_still_a_draft_is_withdrawn() -> None:
+    """A third line on the customer's next invoice to say that the second one is none."""
+    ledger, decision = corrected(60, 90)
+    draft = next(k for k, e in ledger.documents.items() if e.effect_type is BILLING and e.minutes == -60)
+    ledger.seen.remove(draft)
+    ledger.taken_up.remove(draft)
+    cancel_line(ledger, 60)
+    put_right(ledger, decision, "withdraw")
+    assert draft not in ledger.documents
+
+
+def test_a_cancelled_credit_note_is_made_again() -> None:
+    """The line that it took back counts again beside the one in its place: 250 for what is worth 150."""
+    ledger, decision = corrected(60, 90)
+    cancel_line(ledger, -60)
+    put_right(ledger, decision, "void", "reverse")
+
+
+def test_a_cancelled_credit_note_of_deleted_work_is_made_again() -> None:
+    """Work that is no work any more would be billed after all."""
+    ledger = settled(decided(60))
+    invoice(ledger)
+    gone = decided(revision=2, state=ApprovalState.DELETED)
+    ledger.apply(ledger.plan(gone))
+    ledger.settle()
+    invoice(ledger)
+    cancel_line(ledger, -60)
+    put_right(ledger, gone, "void", "reverse")
+
+
+def test_what_counts_again_and_is_wanted_again_is_left_as_it_is() -> None:
+    """A credit and a line in place of a line that was right."""
+    ledger, _ = corrected(60, 90)
+    cancel_line(ledger, -60)
+    put_right(ledger, decided(60, revision=3), "void", "reverse")
+    lines = [e for e in ledger.documents.values() if e.effect_type is BILLING]
+    assert sorted(e.minutes for e in lines) == [-90, -60, 60, 90], "only the 90 were taken back"
+
+
+def test_an_invoice_and_its_credit_note_that_are_both_cancelled_are_nothing() -> None:
+    """The line would be taken to count again, and be credited a second time."""
+    ledger, decision = corrected(60, 90)
+    cancel_line(ledger, -60)
+    cancel_line(ledger, 60)
+    put_right(ledger, decision, "void", "void")
+
+
+def test_each_cancelled_correction_gets_another_key() -> None:
+    """The key of a document that is there, though cancelled, cannot be sent again: the correction would never come."""
+    ledger, decision = corrected(60, 90)
+    for _ in range(3):
+        cancel_line(ledger, -60)
+        put_right(ledger, decision, "void", "reverse")
+    cancel_line(ledger, 60)
+    put_right(ledger, decision, "reverse")
+    for _ in range(2):
+        cancel_line(ledger, 60)
+        put_right(ledger, decision, "void", "reverse")
+    after = decided(120, revision=9)
+    ledger.apply(ledger.plan(after))
+    ledger.settle()
+    assert ledger.net() == billed_directly(after)
+
+
+def test_a_gap_does_not_keep_a_credit_of_nothing() -> None:
+    """The customer would have a credit for what they never owed, until somebody finds the rate."""
+    ledger, _ = corrected(60, 90)
+    cancel_line(ledger, 60)
+    gap = decided(90, revision=2, known=False)
+    assert actions(ledger.plan(gap)) == ["reverse", "hold"]
+    ledger.apply(ledger.plan(gap))
+    ledger.settle()
+    assert ledger.net() == billed_directly(decided(90, revision=2))
+
+
+def test_a_reversal_that_is_wanted_again_with_another_date_is_another_one() -> None:
+    """One key for two contents: the plan would be refused for ever."""
+    ledger = settled(decided(60))
+    invoice(ledger)
+    gone = decided(revision=2, state=ApprovalState.DELETED)
+    for day in (dt.date(2026, 10, 1), dt.date(2026, 11, 1)):
+        dated = replace(gone, posting_dates={COST: day, CHARGE: day})
+        ledger.apply(ledger.plan(dated))
+        ledger.apply(i for i in ledger.plan(decided(60, revision=3)) if i.effect_type is not BILLING)
+    ledger.apply(ledger.plan(replace(gone, revision=4)))
+    ledger.settle()
+    assert ledger.net() == {}
+
+
 def test_nothing_is_void_while_its_credit_is_on_the_way() -> None:
     """The answer to the credit would meet a line that is no longer there to be credited: the engine would stop."""
     ledger, after = settled(decided(60)), decided(50, revision=2)
@@ -561,6 +708,7 @@ def test_work_that_another_company_sells_now_moves_there() -> None:
     ledger = settled(decided())
     master = make_master(
         contracts=(replace(CONTRACT, legal_entity="US"),),
+        projects=(SOLD_ANYWHERE,),
         tax_profiles=(replace(TAX, legal_entity="US", erp_tax=None),),
     )
     moved = decide(make_entry(60), master, RULES)
@@ -682,6 +830,7 @@ class AnyHistory(RuleBasedStateMachine):
             cost_rates=(cost_rate(f"{self.cost}.00"),),
             customers=(replace(CUSTOMER, erp_party="70" if self.known else None),),
             contracts=(replace(CONTRACT, legal_entity=self.entity),),
+            projects=(SOLD_ANYWHERE,),
             tax_profiles=(replace(TAX, legal_entity=self.entity, erp_tax=entity_tax),),
         )
         return decide(self.entry, master, RULES)
@@ -726,6 +875,13 @@ class AnyHistory(RuleBasedStateMachine):
         self.planned()
         self.ledger.settle()
 
+    @rule(minutes=st.sampled_from((0, 50, 60)))
+    def edited_and_on_a_document(self, minutes: int) -> None:
+        """Approved, posted and taken up at once, which the single steps seldom come to in one history."""
+        self._revise(minutes=minutes, state=ApprovalState.APPROVED, billable=True)
+        self.planned_and_sent()
+        self.invoiced(noticed=True)
+
     @rule(data=st.data(), refuses=st.booleans())
     def moved_on(self, data: st.DataObject, refuses: bool) -> None:
         self.ledger.promote()
@@ -733,40 +889,44 @@ class AnyHistory(RuleBasedStateMachine):
         if moving:
             self.ledger.step(data.draw(st.sampled_from(moving)), refuses=refuses)
 
-    @precondition(lambda self: self.ledger.documents)
     @rule(noticed=st.booleans())
     def invoiced(self, noticed: bool) -> None:
         self.ledger.taken_up |= self.ledger.documents.keys()
         if noticed:
             self.ledger.seen |= self.ledger.documents.keys()
 
-    @precondition(lambda self: self.ledger.taken_up)
+    @precondition(lambda self: self._can_be_cancelled())
+    @rule(data=st.data(), noticed=st.booleans())
+    def invoice_or_credit_note_cancelled(self, data: st.DataObject, noticed: bool) -> None:
+        """At any moment, whether the line is ours or takes another one back, and whatever is on its way."""
+        key = data.draw(st.sampled_from(self._can_be_cancelled()))
+        self.ledger.seen.add(key)
+        self.ledger.cancelled.add(key)
+        if not noticed:
+            self.ledger.unread.add(key)
+
     @rule()
-    def invoices_cancelled(self) -> None:
-        """Of lines that nothing takes back: a credit that is out is not called back by cancelling the invoice."""
-        ledger = self.ledger
-        credited = {p.target_key for p in ledger.postings.values() if p.state in AT_WORK or p.key in ledger.documents}
-        for key in (ledger.taken_up & ledger.documents.keys()) - credited:
-            posting = ledger.postings[key]
-            if posting.effect_type is BILLING and posting.leg is Leg.ORIGINAL:
-                ledger.seen.add(key)
-                ledger.cancelled.add(key)
+    def read_back(self) -> None:
+        self.ledger.unread.clear()
 
     @invariant()
     def nothing_is_billed_twice(self) -> None:
-        """At no moment, not even between a removal and what follows it."""
-        removed = {p.target_key for p in self.ledger.postings.values() if p.key in self.ledger.documents}
-        removed |= self.ledger.cancelled
+        """At no moment, not even between a removal and what follows it; but finance can cancel a credit note."""
+        ledger = self.ledger
+        takers = {p.key: p.target_key for p in ledger.postings.values() if p.target_key and p.key in ledger.documents}
+        called_back = {target for key, target in takers.items() if key in ledger.cancelled}
+        removed = {target for key, target in takers.items() if key not in ledger.cancelled} | ledger.cancelled
         live = [
-            self.ledger.documents[key].effect_type
-            for key, p in self.ledger.postings.items()
-            if key in self.ledger.documents and p.leg is Leg.ORIGINAL and key not in removed
+            ledger.documents[key].effect_type
+            for key, p in ledger.postings.items()
+            if key in ledger.documents and p.leg is Leg.ORIGINAL and key not in removed | called_back
         ]
         assert len(live) == len(set(live))
 
     def teardown(self) -> None:
         """Once the faults stop and the gaps are closed, what is there is what should be there."""
         self.known = True
+        self.ledger.unread.clear()
         for _ in range(6):
             self.ledger.settle()
             if not self.ledger.apply(self.ledger.plan(self.decision)):
@@ -779,6 +939,11 @@ class AnyHistory(RuleBasedStateMachine):
         revised = replace(self.entry, **changes)
         if revised != self.entry:
             self.entry = replace(revised, revision=self.entry.revision + 1)
+
+    def _can_be_cancelled(self) -> list[str]:
+        ledger = self.ledger
+        bills = {key for key, effect in ledger.documents.items() if effect.effect_type is BILLING}
+        return sorted((ledger.taken_up & bills) - ledger.cancelled)
 
     def _moving(self) -> list[str]:
         moving = (State.READY, State.IN_FLIGHT, State.CONFIRMED)

@@ -54,6 +54,7 @@ STEPS: dict[Event, Callable[[Posting], Transition]] = {
     Event.VERIFIED: lambda p: states.verify(p, LATER, "9"),
     Event.DRIFTED: lambda p: states.drift(p, LATER, "posting_drift", ["amount"], MINUTE),
     Event.SUPERSEDED: lambda p: states.supersede(p, LATER, make_posting(leg=Leg.REVERSAL, target=make_posting())),
+    Event.RESTORED: lambda p: states.restore(p, LATER, make_posting(leg=Leg.REVERSAL, target=make_posting())),
     Event.RETRIED: lambda p: states.retry(p, LATER, "asked"),
 }
 

@@ -371,3 +371,57 @@ def test_a_key_that_stands_twice_is_refused_with_its_line(config: Path) -> None:
     line = len(path.read_text(encoding="utf-8").splitlines())
     with pytest.raises(ConfigError, match=rf"company\.yaml:{line}: .*'tenant' stands twice"):
         load(config)
+
+
+NOTIFIED = """
+mail: {host: smtp.example.com, sender: psa@example.com}
+routes:
+  - name: finance
+    legal_entities: [US]
+    emails: [finance@example.com]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("finance@example.com", '"a@example.com\\nBcc: b@example.com"', 6, "String should match pattern"),
+        ("[US]", "[FR]", 5, "'FR' is none of DE, UK, US (company.yaml)"),
+        ("name: finance", "name: Finance Team", 4, "String should match pattern"),
+        ("    emails: [finance@example.com]\n", "", 4, "the route goes nowhere"),
+        ("mail: {host: smtp.example.com, sender: psa@example.com}", "mail: null", 2, "there is no mail server"),
+        ("sender: psa", "security: none, sender: psa", 2, "security: none is for a server on this machine"),
+        ("sender: psa", "user: u, sender: psa", 2, "write both user and password"),
+        ("emails: [finance@example.com]", 'webhooks: [{url: "http://h.example.com", secrets: S_1}]', 6, "https://"),
+        ("legal_entities", "at_least: soon\n    legal_entities", 5, "Input should be"),
+    ],
+)
+def test_a_mistake_in_the_notifications_is_named(config: Path, old: str, new: str, line: int, said: str) -> None:
+    """Nobody is told of anything, and nobody is told of that either; or a password is readable on its way."""
+    path = config / "notifications.yaml"
+    assert old in NOTIFIED
+    path.write_text(NOTIFIED.replace(old, new), encoding="utf-8")
+    [problem] = problems(config)
+    assert problem.startswith(f"notifications.yaml:{line}:"), problem
+    assert said in problem
+
+
+def test_notifications_may_be_left_out(config: Path) -> None:
+    """A company that wants none could not start."""
+    (config / "notifications.yaml").write_text(NOTIFIED, encoding="utf-8")
+    [route] = load(config).notifications.routes
+    assert (route.at_least.value, route.digest_minutes, len(route.events)) == ("low", 15, 5)
+    (config / "notifications.yaml").unlink()
+    assert load(config).notifications.routes == ()
+
+
+def test_traces_go_where_the_variables_of_opentelemetry_say(config: Path) -> None:
+    """Somebody sets what every other program reads, and nothing arrives."""
+    assert load(config).traces_url is None
+    assert load(config, OTEL_EXPORTER_OTLP_ENDPOINT="http://c:4318/").traces_url == "http://c:4318/v1/traces"
+    exact = load(config, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://c/t", OTEL_EXPORTER_OTLP_ENDPOINT="http://d")
+    assert exact.traces_url == "http://c/t"
+    assert load(config, OTEL_TRACES_SAMPLER_ARG="0.1").traces_ratio == 0.1
+    for wrong in ("1.5", "-1", "nan", "some"):
+        with pytest.raises(ConfigError, match="OTEL_TRACES_SAMPLER_ARG"):
+            load(config, OTEL_TRACES_SAMPLER_ARG=wrong)

@@ -118,22 +118,22 @@ def test_money_in_the_projects_models_is_never_a_float() -> None:
         ),
         (
             {"marts__mart_people_dot_sql": "SELECT person_id FROM stg_people"},
-            "marts/mart_people.sql: marts.yaml describes a column score that it does not have",
+            "marts/marts.yaml:8: mart_people has no column score, which is described here",
         ),
         (
             {"marts__mart_people_dot_sql": MART_SQL.replace("FROM big", ", 1 AS more FROM big")},
-            "marts/mart_people.sql: column more is not described in marts.yaml",
+            "marts/mart_people.sql:2: column more is not described in marts.yaml",
         ),
         (
             {"marts__mart_people_dot_sql": "SELECT person_id, pay AS score FROM stg_people"},
-            "marts/mart_people.sql: score is DECIMAL(18,4), described as DECIMAL(24,4)",
+            "marts/marts.yaml:8: score of mart_people is DECIMAL(18,4), described as DECIMAL(24,4)",
         ),
         (
             {
                 "marts__mart_people_dot_sql": "SELECT person_id, pay / 2 AS score FROM stg_people",
                 "marts__marts_dot_yaml": MART_YAML.replace('"DECIMAL(24,4)"', "DOUBLE"),
             },
-            "marts/mart_people.sql: score is a float; cast it to a decimal",
+            "marts/mart_people.sql:1: score is a float; cast it to a decimal",
         ),
         (
             {"marts__mart_people_dot_sql": "SELECT id AS person_id, 1 AS score\n\nFROM people"},
@@ -150,21 +150,21 @@ def test_money_in_the_projects_models_is_never_a_float() -> None:
         ({"marts__mart_people_dot_sql": "SELECT 1,\nFROM ("}, "marts/mart_people.sql:2: "),
         (
             {"marts__mart_people_dot_sql": None, "marts__marts_dot_yaml": MART_YAML, "marts__other_dot_sql": MART_SQL},
-            "marts/marts.yaml: describes mart_people, of which there is no file",
+            "marts/marts.yaml:3: describes mart_people, of which there is no file",
         ),
         ({"marts__marts_dot_yaml": None}, "marts/marts.yaml: is missing"),
         ({"marts__marts_dot_yaml": "models:\n  a: [\n"}, "marts/marts.yaml:3: not valid YAML"),
         (
             {"marts__marts_dot_yaml": MART_YAML.replace("grain", "grains")},
-            "marts/marts.yaml: models.mart_people.grain: Field required",
+            "marts/marts.yaml:3: models.mart_people.grain: Field required",
         ),
         (
             {"marts__marts_dot_yaml": MART_YAML.replace("grain: [person_id]", "grain: [nobody]")},
-            "marts/mart_people.sql: its grain names nobody, which it does not have",
+            "marts/marts.yaml:5: the grain of mart_people names nobody, which it has not",
         ),
         (
             {"marts__marts_dot_yaml": MART_YAML.replace("score < 0", "scores < 0")},
-            "marts/mart_people.sql: test none_is_negative: Binder Error",
+            "marts/marts.yaml:10: test none_is_negative of mart_people: Binder Error",
         ),
         (
             {"staging__stg_people_dot_sql": None, "staging__staging_dot_yaml": None},

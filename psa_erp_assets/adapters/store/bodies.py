@@ -73,5 +73,8 @@ def _reader(hint: Any) -> _Reader:
         return hint
     if is_dataclass(hint):
         readers = {name: _reader(of) for name, of in get_type_hints(hint).items()}
-        return lambda body: cast("type[Any]", hint)(**{name: readers[name](value) for name, value in body.items()})
+        # A record type that has changed reads the bodies of before itself.
+        upgraded: _Reader = getattr(hint, "upgraded", lambda body: body)
+        make = cast("type[Any]", hint)
+        return lambda body: make(**{name: readers[name](value) for name, value in upgraded(body).items()})
     raise TypeError(f"{hint} has no way back from a JSON body")

@@ -22,6 +22,17 @@ def before(connection: Connection, tenant: str, contract_id: str, month: Service
     return Balance() if body is None else Balance.from_body(body)
 
 
+def of_month(connection: Connection, tenant: str, contract_id: str, month: ServiceMonth) -> Balance:
+    """The closing balance of the contract's month as it was kept last; all nought where it never was."""
+    table = contract_balance.c
+    body = connection.execute(
+        select(table.body).where(
+            table.tenant == tenant, table.contract_id == contract_id, table.service_month == str(month)
+        )
+    ).scalar_one_or_none()
+    return Balance() if body is None else Balance.from_body(body)
+
+
 def put(
     connection: Connection, tenant: str, contract_id: str, month: ServiceMonth, *, closing: Balance, now: dt.datetime
 ) -> bool:

@@ -1,11 +1,13 @@
 """Decisions in the store: a row is added only where the decision differs from the one before."""
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from psa_erp_assets.adapters.store.conditions import among
+from psa_erp_assets.adapters.store.copying import copy_rows
 from psa_erp_assets.adapters.store.schema import decision as decision_table
 from psa_erp_assets.domain.decision import Decision
 from psa_erp_assets.domain.effects import text_hash
@@ -20,7 +22,7 @@ def latest_hashes(connection: Connection, tenant: str, object_ids: Collection[st
         .order_by(decision_table.c.object_id, decision_table.c.id.desc())
     )
     if object_ids is not None:
-        query = query.where(decision_table.c.object_id.in_(object_ids))
+        query = query.where(among(decision_table.c.object_id, object_ids))
     return {row.object_id: row.content_hash for row in connection.execute(query)}
 
 
@@ -39,25 +41,18 @@ def of_contracts_own(connection: Connection, tenant: str, service_month: str) ->
     ).all()
 
 
-def record(connection: Connection, tenant: str, decisions: Sequence[Decision], now: dt.datetime) -> int:
-    """Store the decisions that are new; answers with how many those were."""
-    known = latest_hashes(connection, tenant, [d.object_id for d in decisions])
-    rows = [
-        {
-            "tenant": tenant,
-            "object_id": d.object_id,
-            "revision": d.revision,
-            "outcome": d.outcome.value,
-            "body": d.to_body(),
-            "content_hash": digest(d),
-            "decided_at": now,
-        }
-        for d in decisions
-        if known.get(d.object_id) != digest(d)
-    ]
-    if rows:
-        connection.execute(insert(decision_table), rows)
-    return len(rows)
+def record(
+    connection: Connection, tenant: str, decisions: Sequence[Decision], known: Mapping[str, str], now: dt.datetime
+) -> int:
+    """Store the decisions that are new; answers with how many those were. `known` are the latest hashes by object."""
+    new = [(d, hashed) for d in decisions if known.get(d.object_id) != (hashed := digest(d))]
+    copy_rows(
+        connection,
+        decision_table,
+        ("tenant", "object_id", "revision", "outcome", "body", "content_hash", "decided_at"),
+        ((tenant, d.object_id, d.revision, d.outcome.value, d.text, hashed, now) for d, hashed in new),
+    )
+    return len(new)
 
 
 def digest(decision: Decision) -> str:

@@ -6,12 +6,28 @@ fetching the object that a delivery points at.
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Text, Update, bindparam, case, cast, func, select, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Integer,
+    RowMapping,
+    Select,
+    Text,
+    Update,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from psa_erp_assets.adapters.store.schema import webhook_delivery
 
@@ -27,42 +43,108 @@ def delivery_id(event: str, body: bytes) -> str:
     return hashlib.sha256(event.encode() + b"\0" + body).hexdigest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A delivery to keep; `body` is JSON text, so that numbers are stored as they were sent."""
+
+    source: str
+    delivery_id: str
+    event: str
+    body: str
+    at: dt.datetime
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What its row is found by, within the tenant."""
+        return self.source, self.delivery_id
+
+
 def record_delivery(
     connection: Connection, *, tenant: str, source: str, delivery_id: str, event: str, body: str, now: dt.datetime
 ) -> int:
-    """Insert the delivery or count one more copy of it, and notify `CHANNEL`; returns how many copies there are now.
+    """Keep one delivery; see `record_deliveries`. Returns how many copies of it there are now."""
+    arrival = Arrival(source=source, delivery_id=delivery_id, event=event, body=body, at=now)
+    return record_deliveries(connection, tenant, [arrival])[arrival.identity]
+
+
+def record_deliveries(
+    connection: Connection, tenant: str, arrivals: Sequence[Arrival]
+) -> Mapping[tuple[str, str], int]:
+    """Insert each delivery or count its copies, in one statement, and notify `CHANNEL`; returns copies by identity.
 
     A copy of a handled delivery makes it due at once. A copy of one that waits for its next attempt leaves that
-    time alone, or a flood of copies would defeat the back-off. `body` is JSON text, so that numbers are stored as
-    they were sent. The notification leaves with the commit. Raises sqlalchemy.exc.DataError for text that
-    PostgreSQL does not hold, such as a NUL.
+    time alone, or a flood of copies would defeat the back-off. The notification leaves with the commit. Raises
+    sqlalchemy.exc.DataError for text that PostgreSQL does not hold, such as a number beyond its range.
     """
+    times: Counter[tuple[str, str]] = Counter(a.identity for a in arrivals)
+    # In one order for all writers, or two batches with the same deliveries wait for each other.
+    distinct = [a for _, a in sorted({a.identity: a for a in arrivals}.items())]
+    values = {
+        "tenant_id": tenant,
+        "sources": _joined(a.source for a in distinct),
+        "ids": _joined(a.delivery_id for a in distinct),
+        "events": _joined(a.event for a in distinct),
+        "bodies": f"[{','.join(a.body for a in distinct)}]",
+        "times": _joined(a.at.isoformat() for a in distinct),
+        "counts": _joined(str(times[a.identity]) for a in distinct),
+    }
+    rows = connection.execute(_KEEP, values)
+    return {(row.source, row.delivery_id): int(row.copies) for row in rows}
+
+
+def _joined(values: Iterable[str]) -> str:
+    """Texts as one: an array of them would have each of its elements quoted and parsed."""
+    return "\x1f".join(values)
+
+
+def _keep() -> Select[Any]:
+    """One statement that keeps a batch and notifies, so that it is one round trip to PostgreSQL."""
     table = webhook_delivery.c
-    new = insert(webhook_delivery).values(
-        tenant=tenant,
-        source=source,
-        delivery_id=delivery_id,
-        event=event,
-        body=cast(bindparam("body_text", body, type_=Text), JSONB),
-        received_at=now,
-        last_received_at=now,
-        next_attempt_at=now,
+    lists = [
+        func.string_to_array(bindparam(name, type_=Text), "\x1f", type_=ARRAY(Text))
+        for name in ("sources", "ids", "events", "times", "counts")
+    ]
+    names = ("source", "delivery_id", "event", "at", "count")
+    heads = func.unnest(*lists).table_valued(*names, with_ordinality="nr", name="heads")
+    bodies = func.jsonb_array_elements(cast(bindparam("bodies", type_=Text), JSONB)).table_valued(
+        column("body", JSONB), with_ordinality="nr", name="bodies"
     )
+    heads, bodies = heads.render_derived(), bodies.render_derived()
+    at = cast(heads.c.at, DateTime(timezone=True))
+    rows = select(
+        bindparam("tenant_id", type_=Text),
+        heads.c.source,
+        heads.c.delivery_id,
+        heads.c.event,
+        bodies.c.body,
+        at,
+        at,
+        at,
+        cast(heads.c["count"], Integer),
+    ).join_from(heads, bodies, heads.c.nr == bodies.c.nr)
+    into = ("tenant", "source", "delivery_id", "event", "body", "received_at", "last_received_at", "next_attempt_at")
+    new = insert(webhook_delivery).from_select([*into, "copies"], rows.order_by(heads.c.nr))
     was_handled = table.handled_at.is_not(None)
-    statement = new.on_conflict_do_update(
-        index_elements=[table.tenant, table.source, table.delivery_id],
-        set_={
-            "copies": table.copies + 1,
-            "last_received_at": func.greatest(table.last_received_at, new.excluded.last_received_at),
-            "handled_at": None,
-            "attempts": case((was_handled, 0), else_=table.attempts),
-            "next_attempt_at": case((was_handled, new.excluded.next_attempt_at), else_=table.next_attempt_at),
-            "error": case((was_handled, None), else_=table.error),
-        },
-    ).returning(table.copies)
-    copies = connection.execute(statement).scalar_one()
-    connection.execute(select(func.pg_notify(CHANNEL, source)))
-    return int(copies)
+    kept = (
+        new.on_conflict_do_update(
+            index_elements=[table.tenant, table.source, table.delivery_id],
+            set_={
+                "copies": table.copies + new.excluded.copies,
+                "last_received_at": func.greatest(table.last_received_at, new.excluded.last_received_at),
+                "handled_at": None,
+                "attempts": case((was_handled, 0), else_=table.attempts),
+                "next_attempt_at": case((was_handled, new.excluded.next_attempt_at), else_=table.next_attempt_at),
+                "error": case((was_handled, None), else_=table.error),
+            },
+        )
+        .returning(table.source, table.delivery_id, table.copies)
+        .cte("kept")
+    )
+    # A notification that a transaction repeats is sent once.
+    return select(kept.c.source, kept.c.delivery_id, kept.c.copies, func.pg_notify(CHANNEL, kept.c.source))
+
+
+_KEEP = _keep()
 
 
 def list_deliveries(connection: Connection, tenant: str, *, pending: bool, limit: int) -> Sequence[RowMapping]:
@@ -122,9 +204,14 @@ def mark_handled(connection: Connection, deliveries: Sequence[Due], *, now: dt.d
         connection.execute(_unchanged(delivery).values(handled_at=now, error=None))
 
 
-def postpone(connection: Connection, delivery: Due, *, until: dt.datetime, error: str) -> None:
-    """Try it again later."""
-    connection.execute(_unchanged(delivery).values(attempts=delivery.attempts + 1, next_attempt_at=until, error=error))
+def postpone(connection: Connection, delivery: Due, *, until: dt.datetime, attempts: int, error: str) -> None:
+    """Try it again later; `attempts` is what counts against it from now on."""
+    connection.execute(_unchanged(delivery).values(attempts=attempts, next_attempt_at=until, error=error))
+
+
+def give_up(connection: Connection, delivery: Due, *, now: dt.datetime, attempts: int, error: str) -> None:
+    """Try it no more; its next copy is tried again. One that has come again meanwhile stays pending."""
+    connection.execute(_unchanged(delivery).values(attempts=attempts, handled_at=now, error=error))
 
 
 def _unchanged(delivery: Due) -> Update:

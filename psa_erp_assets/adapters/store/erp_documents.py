@@ -12,7 +12,7 @@ from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.erp import ErpDocument
-from psa_erp_assets.domain.posting import Leg, Operation, State
+from psa_erp_assets.domain.posting import Operation, State
 from psa_erp_assets.domain.reconcile import CANCELLED
 
 
@@ -74,19 +74,43 @@ def on_document(connection: Connection, tenant: str, keys: Collection[str]) -> f
     return frozenset(rows.scalars())
 
 
-def objects_of_cancelled(connection: Connection, tenant: str, erp_company: str) -> Sequence[Row[Any, Any]]:
-    """The objects, with their service month, of live lines that are on a document which the ERP has cancelled."""
+def objects_of_cancelled(
+    connection: Connection, tenant: str, erp_companies: Collection[str]
+) -> Sequence[Row[str, str, str]]:
+    """The objects, with legal entity and service month, of what a document that the ERP has cancelled makes wrong.
+
+    These are lines on it that count, and lines that take back what is on it.
+    """
     return connection.execute(
-        select(posting.c.object_id, posting.c.service_month)
-        .join(erp_document, erp_document.c.key == posting.c.key)
+        select(posting.c.object_id, posting.c.legal_entity, posting.c.service_month)
+        .join(erp_document, erp_document.c.key.in_((posting.c.key, posting.c.target_key)))
         .where(
             erp_document.c.tenant == tenant,
-            erp_document.c.erp_company == erp_company,
+            erp_document.c.erp_company.in_(erp_companies),
             erp_document.c.document_state == CANCELLED,
             posting.c.state == State.VERIFIED.value,
-            posting.c.leg == Leg.ORIGINAL.value,
+            posting.c.operation == Operation.CREATE.value,
         )
+        .distinct()
     ).all()
+
+
+def cancelled_credits(connection: Connection, tenant: str, erp_company: str) -> frozenset[Row[str, str, str, str]]:
+    """The credits of our lines by the ERP's own means that it has cancelled: their ids, and those lines' objects with
+    legal entity and service month. They take back nothing any more.
+    """
+    document = erp_document.c
+    rows = connection.execute(
+        select(document.erp_id, posting.c.object_id, posting.c.legal_entity, posting.c.service_month)
+        .join(posting, posting.c.key == document.credits_key)
+        .where(
+            document.tenant == tenant,
+            document.erp_company == erp_company,
+            document.key.is_(None),
+            document.document_state == CANCELLED,
+        )
+    )
+    return frozenset(rows.all())
 
 
 def cancelled(connection: Connection, tenant: str, keys: Collection[str]) -> frozenset[str]:
@@ -177,6 +201,17 @@ def of_month(connection: Connection, tenant: str, erp_company: str, month: str) 
     ).all()
 
 
+def last_read(connection: Connection, tenant: str, erp_company: str, month: str) -> dt.datetime | None:
+    """When a company's documents of a service month were last read; None where none are known."""
+    document = erp_document.c
+    at: dt.datetime | None = connection.execute(
+        select(func.max(document.read_at)).where(
+            document.tenant == tenant, document.erp_company == erp_company, document.service_month == month
+        )
+    ).scalar_one()
+    return at
+
+
 def with_origins(connection: Connection, tenant: str, erp_company: str, month: str) -> Sequence[Row[Any]]:
     """The mirrored documents of a company and service month, each with the object and `payload` of its posting.
 
@@ -203,6 +238,24 @@ def invoiced_payloads(connection: Connection, tenant: str, erp_company: str) -> 
             document.posted,
         )
     ).all()
+
+
+def credited_minutes(connection: Connection, tenant: str, object_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+    """The minutes of these objects' lines that finance credited by the ERP's own means: those that stand, and those
+    whose credit note the ERP has cancelled."""
+    document = erp_document.c
+    minutes, gone = func.sum(-document.minutes), document.document_state == CANCELLED
+    rows = connection.execute(
+        select(
+            posting.c.object_id,
+            func.coalesce(minutes.filter(gone.is_not(True)), 0).label("standing"),
+            func.coalesce(minutes.filter(gone), 0).label("cancelled"),
+        )
+        .join(posting, posting.c.key == document.credits_key)
+        .where(document.tenant == tenant, document.key.is_(None), posting.c.object_id.in_(object_ids))
+        .group_by(posting.c.object_id)
+    )
+    return {row.object_id: (int(row.standing), int(row.cancelled)) for row in rows}
 
 
 def credited_by_hand(connection: Connection, tenant: str, erp_company: str, month: str) -> dict[str, int]:

@@ -8,9 +8,12 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, literal, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONPATH
 
 from psa_erp_assets.adapters.store.schema import (
+    contract_balance,
+    credit,
     erp_document,
     erp_invoice,
     exception_item,
@@ -21,7 +24,7 @@ from psa_erp_assets.adapters.store.schema import (
     work_head,
 )
 from psa_erp_assets.adapters.store.work_heads import Partition
-from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.effects import BilledTo, CostKind, EffectType
 
 
 def recorded_at(connection: Connection, tenant: str, partition: Partition) -> dict[str, dt.datetime]:
@@ -45,11 +48,42 @@ def postings(connection: Connection, tenant: str, partition: Partition) -> Seque
     names = ("key", "legal_entity", "service_month", "effect_type", "leg", "operation", "object_id", "revision")
     content = ("state", "amount", "currency", "minutes", "erp_id", "service_date", "created_at")
     statement = (
-        select(*(table[name] for name in (*names, *content)), verified_at.label("verified_at"))
+        select(
+            *(table[name] for name in (*names, *content)),
+            verified_at.label("verified_at"),
+            _booked_as(table.effect_type, table.payload).label("booked_as"),
+        )
         .where(table.tenant == tenant, table.legal_entity == partition[0], table.service_month == partition[1])
         .order_by(table.key)
     )
     return connection.execute(statement).mappings().all()
+
+
+def _booked_as(effect_type: ColumnElement[str], payload: ColumnElement[Any]) -> ColumnElement[str | None]:
+    """What the effect moves. A payload leaves out what is usual: a line is of revenue, a cost is of labor."""
+    return case(
+        (
+            effect_type == EffectType.BILLING_LINE.value,
+            func.coalesce(payload["account"].astext, BilledTo.REVENUE.value),
+        ),
+        (effect_type == EffectType.COST_TRANSACTION.value, func.coalesce(payload["kind"].astext, CostKind.LABOR.value)),
+        else_=payload["kind"].astext,
+    )
+
+
+def balances(connection: Connection, tenant: str) -> Sequence[RowMapping]:
+    """The kept closing balance of each contract's months: contract_id, service_month, body."""
+    table = contract_balance.c
+    statement = select(table.contract_id, table.service_month, table.body).where(table.tenant == tenant)
+    return connection.execute(statement.order_by(table.contract_id, table.service_month)).mappings().all()
+
+
+def all_credits(connection: Connection, tenant: str) -> Sequence[RowMapping]:
+    """All credits."""
+    table = credit.c
+    names = ("object_id", "minutes", "rebill", "in_erp", "reason", "requested_at")
+    statement = select(table.credit_id.label("id"), *(table[name] for name in names)).where(table.tenant == tenant)
+    return connection.execute(statement.order_by(table.credit_id)).mappings().all()
 
 
 def billing_lines(connection: Connection, tenant: str, erp_company: str, partition: Partition) -> Sequence[RowMapping]:
@@ -147,8 +181,24 @@ def _customer_code(tenant: str, party: ColumnElement[str | None]) -> ColumnEleme
     return _current("customer", tenant, "erp_party", party, "id")
 
 
+# Any of a project's accounts, whichever company's it is.
+_ANALYTIC = "$.erp_analytics.* ? (@ == $account)"
+
+
 def _project_code(tenant: str, analytic: ColumnElement[str | None]) -> ColumnElement[str | None]:
-    return _current("project", tenant, "erp_analytic", analytic, "code")
+    table = master_record.c
+    return (
+        select(table.body["code"].astext)
+        .where(
+            table.tenant == tenant,
+            table.object_type == "project",
+            table.superseded_at.is_(None),
+            func.jsonb_path_exists(table.body, cast(_ANALYTIC, JSONPATH), func.jsonb_build_object("account", analytic)),
+        )
+        .order_by(table.canonical_id)
+        .limit(1)
+        .scalar_subquery()
+    )
 
 
 def _current(

@@ -1,20 +1,22 @@
 """Statements behind the console's lists: payloads and postings, filtered and by the page."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
 
+from psa_erp_assets.adapters.store.conditions import of_entities
 from psa_erp_assets.adapters.store.schema import inbox, posting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostingFilter:
-    """Which postings to list; None does not narrow."""
+    """Which postings to list; None does not narrow. `entities` are those that the reader may see."""
 
     state: str | None = None
     legal_entity: str | None = None
     service_month: str | None = None
+    entities: Collection[str] | None = None
 
     def conditions(self, tenant: str) -> list[ColumnElement[bool]]:
         """As conditions on the table."""
@@ -24,7 +26,8 @@ class PostingFilter:
             (table.legal_entity, self.legal_entity),
             (table.service_month, self.service_month),
         )
-        return [table.tenant == tenant, *(column == value for column, value in wanted if value is not None)]
+        mine = [table.tenant == tenant, of_entities(table.legal_entity, self.entities)]
+        return [*mine, *(column == value for column, value in wanted if value is not None)]
 
 
 def list_payloads(connection: Connection, tenant: str, *, offset: int, limit: int) -> Sequence[RowMapping]:
@@ -92,12 +95,16 @@ def list_postings(
     )
 
 
-def posting_facets(connection: Connection, tenant: str) -> Sequence[RowMapping]:
+def posting_facets(
+    connection: Connection, tenant: str, entities: Collection[str] | None = None
+) -> Sequence[RowMapping]:
     """The states, legal entities and service months that postings have, to choose a filter from."""
     table = posting.c
     return (
         connection.execute(
-            select(table.state, table.legal_entity, table.service_month).where(table.tenant == tenant).distinct()
+            select(table.state, table.legal_entity, table.service_month)
+            .where(table.tenant == tenant, of_entities(table.legal_entity, entities))
+            .distinct()
         )
         .mappings()
         .all()

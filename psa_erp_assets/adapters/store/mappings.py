@@ -19,14 +19,18 @@ def replace_all(
 ) -> int:
     """Make `ids`, (system, source id) → canonical id, the open mappings of a type; answers with how many changed.
 
-    What held before ends the day before; a mapping that is made and ended on one day has no day on which it held.
+    What held before ends the day before; a mapping that is made and ended on one day has no day on which it held. What
+    stewards have decided (`mapping_stories`) stays as it is.
     """
     today = now.date()
     current = {
         (row.system, row.source_id): row
         for row in connection.execute(
             select(mapping).where(
-                mapping.c.tenant == tenant, mapping.c.object_type == object_type, mapping.c.valid_to.is_(None)
+                mapping.c.tenant == tenant,
+                mapping.c.object_type == object_type,
+                mapping.c.valid_to.is_(None),
+                mapping.c.decision_id.is_(None),
             )
         )
     }

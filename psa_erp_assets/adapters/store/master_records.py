@@ -85,17 +85,38 @@ def replace_all(
 
 
 def load_all(connection: Connection, *, tenant: str, object_type: str, record_type: type[_Record]) -> list[_Record]:
-    """The current records of a type, in the order of their ids."""
-    bodies = connection.execute(
-        select(master_record.c.body)
+    """The current records of a type, in the order of their ids; without those that are `unreadable`."""
+    return _read(connection, tenant, object_type, record_type)[0]
+
+
+def unreadable(connection: Connection, *, tenant: str, object_type: str, record_type: type[Any]) -> list[str]:
+    """The ids of current records that an earlier version stored and this one cannot understand.
+
+    What needs one of them is held as if it were missing. The next refresh stores it as it is now.
+    """
+    return _read(connection, tenant, object_type, record_type)[1]
+
+
+def _read(
+    connection: Connection, tenant: str, object_type: str, record_type: type[_Record]
+) -> tuple[list[_Record], list[str]]:
+    """The current records of a type, and the ids of those whose body makes none."""
+    rows = connection.execute(
+        select(master_record.c.canonical_id, master_record.c.body)
         .where(
             master_record.c.tenant == tenant,
             master_record.c.object_type == object_type,
             master_record.c.superseded_at.is_(None),
         )
         .order_by(master_record.c.canonical_id)
-    ).scalars()
-    return [from_body(record_type, body) for body in bodies]
+    )
+    records, strange = list[_Record](), list[str]()
+    for row in rows:
+        try:
+            records.append(from_body(record_type, row.body))
+        except (TypeError, KeyError, ValueError, ArithmeticError):
+            strange.append(row.canonical_id)
+    return records, strange
 
 
 def changed_at(connection: Connection, *, tenant: str, object_type: str) -> dt.datetime | None:

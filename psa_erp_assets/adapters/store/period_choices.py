@@ -6,6 +6,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from psa_erp_assets.adapters.store.conditions import among
 from psa_erp_assets.adapters.store.schema import period_choice
 from psa_erp_assets.domain.closed_periods import Choice, Choices, PeriodChoice
 from psa_erp_assets.domain.effects import EffectType
@@ -23,6 +24,7 @@ def add(connection: Connection, tenant: str, choice: PeriodChoice, now: dt.datet
             reason=choice.reason,
             chosen_by=choice.chosen_by,
             chosen_at=now,
+            basis=choice.basis,
         )
     )
 
@@ -35,7 +37,7 @@ def of_objects(connection: Connection, tenant: str, object_ids: Collection[str])
     rows = connection.execute(
         select(period_choice)
         .ext(distinct_on(table.object_id, table.effect_type))
-        .where(table.tenant == tenant, table.object_id.in_(object_ids))
+        .where(table.tenant == tenant, among(table.object_id, object_ids))
         .order_by(table.object_id, table.effect_type, table.id.desc())
     )
     found = [
@@ -46,6 +48,7 @@ def of_objects(connection: Connection, tenant: str, object_ids: Collection[str])
             posting_date=row.posting_date,
             reason=row.reason,
             chosen_by=row.chosen_by,
+            basis=row.basis,
         )
         for row in rows
     ]

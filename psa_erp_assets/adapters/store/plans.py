@@ -2,15 +2,12 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from psa_erp_assets.adapters.store.schema import plan, plan_item
+from psa_erp_assets.adapters.store.schema import plan, plan_part
 from psa_erp_assets.adapters.store.work_heads import Partition
-from psa_erp_assets.domain.effects import to_payload
-from psa_erp_assets.domain.plan import PlanItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +32,25 @@ def lock_partition(connection: Connection, tenant: str, partition: Partition) ->
     connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
+def lock_contract_month(connection: Connection, tenant: str, contract_id: str, service_month: str) -> None:
+    """Let one planner at a time settle a contract's month, until the transaction ends."""
+    name = f"settle:{tenant}:{contract_id}:{service_month}"
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+
 def propose(
     connection: Connection,
     *,
     tenant: str,
     partition: Partition,
     contracts: Sequence[str | None] | None,
-    items: Sequence[PlanItem],
+    section_ids: Sequence[int],
     facts_hash: str,
     approval_reasons: Sequence[str],
     created_by: str,
     now: dt.datetime,
 ) -> int:
-    """Store a plan; answers with its id."""
+    """Store a plan of these sections; answers with its id."""
     plan_id = connection.execute(
         insert(plan)
         .values(
@@ -63,8 +66,14 @@ def propose(
         )
         .returning(plan.c.id)
     ).scalar_one()
-    if items:
-        connection.execute(insert(plan_item), [_row(plan_id, seq, item) for seq, item in enumerate(items, start=1)])
+    if section_ids:
+        connection.execute(
+            insert(plan_part),
+            [
+                {"plan_id": plan_id, "position": position, "section_id": section_id}
+                for position, section_id in enumerate(section_ids, start=1)
+            ],
+        )
     return int(plan_id)
 
 
@@ -85,12 +94,6 @@ def load(connection: Connection, tenant: str, plan_id: int) -> StoredPlan | None
         approval_reasons=tuple(row.approval_reasons),
         reviewed_by=row.reviewed_by,
     )
-
-
-def items_of(connection: Connection, plan_id: int) -> set[tuple[str, str | None]]:
-    """Action and key of each item of a plan."""
-    rows = connection.execute(select(plan_item.c.action, plan_item.c.key).where(plan_item.c.plan_id == plan_id))
-    return {(row.action, row.key) for row in rows}
 
 
 def finish(connection: Connection, plan_id: int, status: str, now: dt.datetime) -> None:
@@ -115,28 +118,3 @@ def review(
         .returning(plan.c.id)
     )
     return reviewed.first() is not None
-
-
-def _row(plan_id: int, seq: int, item: PlanItem) -> dict[str, Any]:
-    effect = item.effect
-    return {
-        "plan_id": plan_id,
-        "seq": seq,
-        "action": item.action.value,
-        "effect_type": item.effect_type.value,
-        "object_id": item.object_id,
-        "contract_id": item.contract_id,
-        "key": item.key,
-        "target_key": item.target_key,
-        "amount": effect.amount.amount if effect else None,
-        "currency": effect.amount.currency if effect else None,
-        "minutes": effect.minutes if effect else None,
-        "reason": item.reason,
-        "body": {
-            "effect": to_payload(effect) if effect else None,
-            "hold": {k: str(v) for k, v in asdict(item.hold).items()} if item.hold else None,
-            "revision": item.revision,
-            "source_revision": item.source_revision,
-            "depends_on": item.depends_on,
-        },
-    }

@@ -10,14 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Engine,
     Row,
     Select,
     Text,
     bindparam,
-    cast,
     column,
     func,
     insert,
@@ -26,16 +24,19 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
 
 from psa_erp_assets.adapters.store import exceptions
+from psa_erp_assets.adapters.store.conditions import among
 from psa_erp_assets.adapters.store.schema import posting, posting_claim, posting_event
 from psa_erp_assets.domain import posting as states
 from psa_erp_assets.domain.effects import EffectType, from_payload
 from psa_erp_assets.domain.faults import FAULTS
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.posting import (
+    TRANSITIONS,
     UNDER_WAY,
     Event,
     IllegalTransitionError,
@@ -69,6 +70,7 @@ _STATE_COLUMNS = (
     "fault_code",
     "fault_detail",
 )
+_VOIDABLE = TRANSITIONS[Event.SUPERSEDED].keys()
 _EVENT_COLUMNS = ("key", "event", "from_state", "to_state", "fence", "worker", "detail", "at")
 
 
@@ -108,8 +110,23 @@ class PgPostingStore:
     def void(
         self, keys: Collection[str], now: dt.datetime, reason: str, *, connection: Connection | None = None
     ) -> frozenset[str]:
-        """Those whose document the ERP has cancelled are reversed by that; returns their keys."""
-        return self._apply(keys, lambda p: states.void(p, now, reason), connection)
+        """Those whose document the ERP has cancelled are reversed by that; returns their keys.
+
+        What one of them took back counts again, and claims its line again unless another posting has it by now.
+        """
+        with self._transaction(connection) as transaction:
+            found = self._lock(transaction, keys)
+            targets = {p.key: p for p in self._lock(transaction, {p.target_key for p in found if p.target_key})}
+            voided = [states.void(p, now, reason) for p in found if p.state in _VOIDABLE]
+            restored = [
+                states.restore(target, now, move.after)
+                for move in voided
+                if (target := targets.get(move.after.target_key or "")) is not None and target.state is State.REVERSED
+            ]
+            self._write(transaction, [*voided, *restored])
+            if restored:
+                self._reclaim(transaction, [m.after for m in restored])
+        return frozenset(m.after.key for m in voided)
 
     def hold(
         self, keys: Collection[str], now: dt.datetime, reason: str, *, connection: Connection | None = None
@@ -145,7 +162,7 @@ class PgPostingStore:
         """See `PostingStore.expire_leases`."""
         table = posting.c
         overdue = self._select(State.IN_FLIGHT, State.RESOLVING).where(
-            _any(table.erp_company, erp_companies), table.lease_expires_at <= now
+            among(table.erp_company, erp_companies), table.lease_expires_at <= now
         )
         with self._engine.begin() as connection:
             found = _load(connection, overdue.with_for_update(skip_locked=True))
@@ -174,7 +191,7 @@ class PgPostingStore:
             # Targets are locked with the postings, in one order of keys, and not after them.
             ends = {t.after.target_key: t for t in transitions if t.event is Event.VERIFIED and t.after.target_key}
             mine = table.tenant == self._tenant
-            locked = select(table.key, table.fence, table.state).where(mine, _any(table.key, {*moving, *ends}))
+            locked = select(table.key, table.fence, table.state).where(mine, among(table.key, {*moving, *ends}))
             rows = connection.execute(locked.order_by(table.key).with_for_update())
             found = {key: (fence, state) for key, fence, state in rows}
             stale = [k for k, p in moving.items() if found.get(k) != (p.fence, p.state.value)]
@@ -189,9 +206,9 @@ class PgPostingStore:
         moving = UNDER_WAY - {State.PLANNED}
         statement = select(func.min(func.coalesce(table.lease_expires_at, table.due_at))).where(
             table.tenant == self._tenant,
-            _any(table.erp_company, erp_companies),
-            _any(table.effect_type, effect_types),
-            _any(table.state, moving),
+            among(table.erp_company, erp_companies),
+            among(table.effect_type, effect_types),
+            among(table.state, moving),
         )
         with self._engine.connect() as connection:
             due: dt.datetime | None = connection.execute(statement).scalar_one()
@@ -202,7 +219,7 @@ class PgPostingStore:
         table = posting.c
         statement = (
             select(table.state, func.count())
-            .where(table.tenant == self._tenant, _any(table.erp_company, erp_companies))
+            .where(table.tenant == self._tenant, among(table.erp_company, erp_companies))
             .group_by(table.state)
         )
         with self._engine.connect() as connection:
@@ -213,7 +230,7 @@ class PgPostingStore:
         table = posting.c
         statement = (
             select(posting)
-            .where(table.tenant == self._tenant, _any(table.object_id, object_ids))
+            .where(table.tenant == self._tenant, among(table.object_id, object_ids))
             .order_by(table.object_id, table.effect_type, table.revision, table.created_at, table.key)
         )
         with self._transaction(connection) as transaction:
@@ -246,7 +263,7 @@ class PgPostingStore:
                 table.tenant == self._tenant,
                 table.legal_entity == legal_entity,
                 table.service_month == service_month,
-                _any(table.state, UNDER_WAY),
+                among(table.state, UNDER_WAY),
             )
             .distinct()
         )
@@ -289,8 +306,8 @@ class PgPostingStore:
             with connection.begin_nested():
                 yield connection
 
-    def _select(self, *among: State) -> Select[Any]:
-        return select(posting).where(posting.c.tenant == self._tenant, _any(posting.c.state, among))
+    def _select(self, *states: State) -> Select[Any]:
+        return select(posting).where(posting.c.tenant == self._tenant, among(posting.c.state, states))
 
     def _add(self, connection: Connection, wanted: Mapping[str, Posting], now: dt.datetime) -> int:
         moves = [_added(p, now) for p in wanted.values()]
@@ -333,9 +350,24 @@ class PgPostingStore:
         if len(taken) < len(rows):
             raise ClaimTakenError({str(row["source_line"]) for row in rows if row["key"] not in taken})
 
+    def _reclaim(self, connection: Connection, restored: Sequence[Posting]) -> None:
+        mine, other = posting_claim, posting_claim.alias()
+        taken = select(other.c.key).where(
+            other.c.tenant == mine.c.tenant,
+            other.c.source_line == mine.c.source_line,
+            other.c.effect_type == mine.c.effect_type,
+            other.c.released_at.is_(None),
+        )
+        free = update(mine).where(among(mine.c.key, [p.key for p in restored]), ~taken.exists())
+        try:
+            connection.execute(free.values(released_at=None))
+        except IntegrityError as error:
+            # The engine has promoted a posting of the same line just now: the next plan sees both.
+            raise ClaimTakenError({p.object_id for p in restored}) from error
+
     def _promotions(self, connection: Connection, erp_companies: Collection[str], now: dt.datetime) -> list[Transition]:
         table = posting.c
-        statement = self._select(State.PLANNED).where(_any(table.erp_company, erp_companies)).order_by(table.key)
+        statement = self._select(State.PLANNED).where(among(table.erp_company, erp_companies)).order_by(table.key)
         planned = _load(connection, statement.with_for_update(skip_locked=True))
         if not planned:
             return []
@@ -344,12 +376,12 @@ class PgPostingStore:
         targets = {p.target_key for p in planned if p.target_key}
         others = {p.key: p for p in self._lock(connection, targets)}
         dependencies = {p.depends_on for p in planned if p.depends_on} - targets
-        others |= {p.key: p for p in _load(connection, select(posting).where(_any(table.key, dependencies)))}
-        busy = select(table.target_key).where(_any(table.target_key, targets), _any(table.state, AT_WORK))
+        others |= {p.key: p for p in _load(connection, select(posting).where(among(table.key, dependencies)))}
+        busy = select(table.target_key).where(among(table.target_key, targets), among(table.state, AT_WORK))
         claim = posting_claim.c
         lines = {p.object_id for p in planned if p.claims_when_promoted}
         claimed = select(claim.source_line, claim.effect_type).where(
-            claim.tenant == self._tenant, _any(claim.source_line, lines), claim.released_at.is_(None)
+            claim.tenant == self._tenant, among(claim.source_line, lines), claim.released_at.is_(None)
         )
         return promotions(
             planned,
@@ -400,7 +432,7 @@ class PgPostingStore:
         if not keys:
             return []
         table = posting.c
-        statement = select(posting).where(table.tenant == self._tenant, _any(table.key, keys)).order_by(table.key)
+        statement = select(posting).where(table.tenant == self._tenant, among(table.key, keys)).order_by(table.key)
         return _load(connection, statement.with_for_update())
 
     def _write(self, connection: Connection, moves: Sequence[Transition]) -> None:
@@ -415,7 +447,7 @@ class PgPostingStore:
         ended = [m.after.key for m in moves if m.after.state in (State.CANCELLED, State.WITHDRAWN, State.REVERSED)]
         if ended:
             claim = posting_claim.c
-            active = update(posting_claim).where(_any(claim.key, ended), claim.released_at.is_(None))
+            active = update(posting_claim).where(among(claim.key, ended), claim.released_at.is_(None))
             connection.execute(active.values(released_at=moves[0].at))
         self._report(connection, moves)
 
@@ -498,10 +530,6 @@ def _sighting(p: Posting) -> exceptions.Sighting:
         service_month=p.service_month,
         minutes=abs(p.minutes),
     )
-
-
-def _any(of: ColumnElement[Any], values: Collection[str]) -> ColumnElement[bool]:
-    return of == func.any(cast(literal([str(v) for v in values], ARRAY(Text)), ARRAY(Text)))
 
 
 def _records(rows: Sequence[Mapping[str, Any]], names: Sequence[str], *, table: Any = posting) -> Any:

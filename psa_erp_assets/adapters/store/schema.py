@@ -124,7 +124,9 @@ master_record = Table(
     ),
 )
 
-# Which id in which system stands for which canonical id, from when to when.
+# Which id in which system stands for which canonical id, from when to when: by an exact key or, with a `decision_id`,
+# by a steward's decision. What begins after it ends never held; a last day is set once, and where a decision (that of
+# `replaced_by`) would change it, other rows take its place.
 mapping = Table(
     "mapping",
     metadata,
@@ -138,6 +140,8 @@ mapping = Table(
     Column("valid_to", Date),
     Column("method", Text, nullable=False),
     _at("decided_at"),
+    Column("decision_id", BigInteger),
+    Column("replaced_by", BigInteger),
     Index(
         "ix_mapping_open",
         "tenant",
@@ -145,7 +149,16 @@ mapping = Table(
         "system",
         "source_id",
         unique=True,
-        postgresql_where=text("valid_to IS NULL"),
+        postgresql_where=text("valid_to IS NULL AND decision_id IS NULL"),
+    ),
+    Index(
+        "ix_mapping_decided",
+        "tenant",
+        "object_type",
+        "system",
+        "source_id",
+        unique=True,
+        postgresql_where=text("valid_to IS NULL AND decision_id IS NOT NULL"),
     ),
 )
 
@@ -204,7 +217,8 @@ work_head = Table(
     Column("contract_id", Text),
     _at("changed_at"),
     _at("planned_at", nullable=True),
-    Index("ix_work_head_partition", "tenant", "legal_entity", "service_month"),
+    Index("ix_work_head_partition", "tenant", "legal_entity", "service_month", "contract_id"),
+    Index("ix_work_head_contract", "tenant", "service_month", "contract_id"),
     Index(
         "ix_work_head_dirty",
         "changed_at",
@@ -255,6 +269,8 @@ period_choice = Table(
     Column("reason", Text, nullable=False),
     Column("chosen_by", Text, nullable=False),
     _at("chosen_at"),
+    # The hash of the effect that it was made about; null for choices from before this was kept.
+    Column("basis", Text),
     Index("ix_period_choice_object", "tenant", "object_id", "id"),
     CheckConstraint("choice IN ('wait', 'post_to_open', 'by_hand', 'cancel')", name="choice"),
     CheckConstraint("(choice = 'post_to_open') = (posting_date IS NOT NULL)", name="posting_date"),
@@ -301,10 +317,41 @@ plan = Table(
     CheckConstraint("status IN ('proposed', 'approved', 'rejected', 'applied', 'overtaken')", name="status"),
 )
 
+# What is to be done for one contract's month in a partition (no contract: its work on none), and what that was made
+# from: `basis` is a fingerprint of it. While the fingerprint stays the same, later plans share the section.
+plan_section = Table(
+    "plan_section",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("legal_entity", Text, nullable=False),
+    Column("service_month", Text, nullable=False),
+    Column("contract_id", Text),
+    Column("basis", Text, nullable=False),
+    Column("facts_hash", Text, nullable=False),
+    Column("totals", JSONB, nullable=False),
+    _at("made_at"),
+    Index("ix_plan_section_contract", "tenant", "legal_entity", "service_month", "contract_id", "id"),
+    info=_APPEND_ONLY,
+)
+
+# Which sections a plan consists of, in which order.
+plan_part = Table(
+    "plan_part",
+    metadata,
+    Column("plan_id", BigInteger, ForeignKey(plan.c.id), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("section_id", BigInteger, ForeignKey(plan_section.c.id), nullable=False),
+    Index("ix_plan_part_section", "section_id"),
+    info=_APPEND_ONLY,
+)
+
+# The items of a section. They are written in the transaction that writes it, and neither is ever taken away, so that
+# a foreign key would find nothing, at the price of a look-up for each of a month's million items.
 plan_item = Table(
     "plan_item",
     metadata,
-    Column("plan_id", BigInteger, ForeignKey(plan.c.id), primary_key=True),
+    Column("section_id", BigInteger, primary_key=True),
     Column("seq", Integer, primary_key=True),
     Column("action", Text, nullable=False),
     Column("effect_type", Text, nullable=False),
@@ -469,7 +516,9 @@ erp_invoice = Table(
     _at("read_at"),
 )
 
-# Trouble with an item: one open row per (code, object); it resolves by itself when its cause has gone.
+# Trouble with an item: one open row per (code, object); it resolves by itself when its cause has gone. Items of one
+# `cause` are cleared together. `assignee` and `priority` are what people chose, null where nobody did. While it is
+# `dismissed`, somebody has resolved it although its cause lasts: the same trouble opens no other row.
 exception_item = Table(
     "exception_item",
     metadata,
@@ -489,6 +538,20 @@ exception_item = Table(
     _at("last_seen_at"),
     _at("resolved_at", nullable=True),
     Column("resolution", Text),
+    Column("cause", Text, nullable=False, server_default=text("''")),
+    Column("assignee", Text),
+    Column("priority", Text),
+    Column("dismissed", Boolean, nullable=False, server_default=text("false")),
+    CheckConstraint("priority IN ('urgent', 'high', 'normal', 'low')", name="priority"),
+    CheckConstraint("NOT dismissed OR resolved_at IS NOT NULL", name="dismissed"),
+    Index(
+        "ix_exception_item_cause",
+        "tenant",
+        "code",
+        "cause",
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+    Index("ix_exception_item_dismissed", "tenant", "scope", postgresql_where=text("dismissed")),
     Index(
         "ix_exception_item_open",
         "tenant",

@@ -1,10 +1,11 @@
 """Statements that count: how much of everything there is, and how old the oldest of what waits is."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, func, or_, select
 
+from psa_erp_assets.adapters.store.conditions import of_entities
 from psa_erp_assets.adapters.store.schema import inbox, posting, sync_cursor, webhook_delivery, work_head
 
 # Worded as the index on dirty heads has it.
@@ -36,13 +37,13 @@ def count_pending_deliveries(connection: Connection, tenant: str) -> RowMapping:
     )
 
 
-def count_heads(connection: Connection, tenant: str) -> Sequence[RowMapping]:
+def count_heads(connection: Connection, tenant: str, entities: Collection[str] | None = None) -> Sequence[RowMapping]:
     """Time entries by the state of their latest revision."""
     table = work_head.c
     return (
         connection.execute(
             select(table.state, func.count().label("entries"))
-            .where(table.tenant == tenant)
+            .where(table.tenant == tenant, of_entities(table.legal_entity, entities))
             .group_by(table.state)
             .order_by(table.state)
         )
@@ -51,7 +52,9 @@ def count_heads(connection: Connection, tenant: str) -> Sequence[RowMapping]:
     )
 
 
-def dirty_partitions(connection: Connection, tenant: str) -> Sequence[RowMapping]:
+def dirty_partitions(
+    connection: Connection, tenant: str, entities: Collection[str] | None = None
+) -> Sequence[RowMapping]:
     """Partitions with entries that changed after they were last planned: how many, and since when the oldest."""
     table = work_head.c
     return (
@@ -62,7 +65,7 @@ def dirty_partitions(connection: Connection, tenant: str) -> Sequence[RowMapping
                 func.count().label("entries"),
                 func.min(table.changed_at).label("oldest_at"),
             )
-            .where(table.tenant == tenant, _IS_DIRTY)
+            .where(table.tenant == tenant, _IS_DIRTY, of_entities(table.legal_entity, entities))
             .group_by(table.legal_entity, table.service_month)
             .order_by(table.service_month, table.legal_entity)
         )
@@ -71,13 +74,15 @@ def dirty_partitions(connection: Connection, tenant: str) -> Sequence[RowMapping
     )
 
 
-def count_postings(connection: Connection, tenant: str) -> Sequence[RowMapping]:
+def count_postings(
+    connection: Connection, tenant: str, entities: Collection[str] | None = None
+) -> Sequence[RowMapping]:
     """Postings by state and effect type."""
     table = posting.c
     return (
         connection.execute(
             select(table.state, table.effect_type, func.count().label("postings"))
-            .where(table.tenant == tenant)
+            .where(table.tenant == tenant, of_entities(table.legal_entity, entities))
             .group_by(table.state, table.effect_type)
             .order_by(table.state, table.effect_type)
         )

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from psa_erp_assets.adapters.store.conditions import among
 from psa_erp_assets.adapters.store.schema import work_head
 from psa_erp_assets.domain.decision import Route
 
@@ -112,7 +113,7 @@ def heads(connection: Connection, tenant: str, object_ids: Collection[str] | Non
     """The heads of these objects, or of all, by id: legal_entity, service_month, contract_id, revision."""
     statement = select(work_head).where(_of(tenant))
     if object_ids is not None:
-        statement = statement.where(work_head.c.object_id.in_(object_ids))
+        statement = statement.where(among(work_head.c.object_id, object_ids))
     return {row.object_id: row for row in connection.execute(statement)}
 
 
@@ -173,7 +174,7 @@ def mark_planned(connection: Connection, tenant: str, object_ids: Iterable[str],
     head = work_head.c
     connection.execute(
         update(work_head)
-        .where(_of(tenant), head.object_id.in_(list(object_ids)))
+        .where(_of(tenant), among(head.object_id, list(object_ids)))
         .values(planned_at=func.greatest(literal(planned_at), head.changed_at))
     )
 

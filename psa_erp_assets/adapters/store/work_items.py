@@ -1,13 +1,14 @@
 """Statements about items of work as somebody outside sees them: lists, and what the HTTP API has received."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, and_, cast, func, select, true
 
 from psa_erp_assets.adapters.store import work_facts
+from psa_erp_assets.adapters.store.conditions import of_entities
 from psa_erp_assets.adapters.store.schema import decision, inbox, source_object, work_head
 from psa_erp_assets.adapters.store.work_heads import IS_DIRTY
 from psa_erp_assets.domain.records import Milestone
@@ -15,12 +16,16 @@ from psa_erp_assets.domain.records import Milestone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemFilter:
-    """Which items to list; None does not narrow. `outcome` is that of the latest plan's decision."""
+    """Which items to list; None does not narrow.
+
+    `outcome` is that of the latest plan's decision, `entities` those that the reader may see.
+    """
 
     contract_id: str | None = None
     legal_entity: str | None = None
     service_month: str | None = None
     outcome: str | None = None
+    entities: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +143,7 @@ def _wanted(tenant: str, wanted: ItemFilter, outcome: ColumnElement[str]) -> Col
     head = work_head.c
     # A contract's month has a head too, and is no item of work.
     conditions = [head.tenant == tenant, ~head.object_id.startswith("contract_month:", autoescape=True)]
+    conditions.append(of_entities(head.legal_entity, wanted.entities))
     pairs = (
         (head.contract_id, wanted.contract_id),
         (head.legal_entity, wanted.legal_entity),

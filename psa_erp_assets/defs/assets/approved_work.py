@@ -28,10 +28,10 @@ class Sweep(dg.Config):
     pool=policies.PSA_POOL,
 )
 def time_entry_inbox(context: dg.AssetExecutionContext, config: Sweep) -> dg.MaterializeResult[Any]:
-    from psa_erp_assets.services import hints, sync  # noqa: PLC0415 - services are imported by runs alone
+    from psa_erp_assets.services import hint_worker, sync  # noqa: PLC0415 - services are imported by runs alone
 
     runtime = runtime_of(context)
-    drained = hints.drain(runtime.engine, runtime.psa, runtime.scope, now=runtime.clock())
+    drained = hint_worker.drain(runtime)
     received = sync.sweep(runtime, complete=config.complete)
     return dg.MaterializeResult(
         metadata={

@@ -1,5 +1,6 @@
 """Group reporting: the SQL models, the file that analysts open, and the lake's upkeep."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -11,7 +12,75 @@ from psa_erp_assets.defs.resources import runtime_of
 
 def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     """One asset a model, the reporting file, and maintenance."""
-    return [*(_model(doc, catalog) for doc in catalog.models.values()), _reporting_store(catalog), lake_maintenance]
+    return [
+        *(_copy(copy, catalog) for copy in _COPIES),
+        *(_model(doc, catalog) for doc in catalog.models.values()),
+        _reporting_store(catalog),
+        lake_maintenance,
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A lake table that reporting alone reads, and whose rows are made anew as a whole. `make` is in `frames`."""
+
+    name: str
+    make: str
+    description: str
+    kinds: frozenset[str] = frozenset({"postgres", "ducklake"})
+    pool: str | None = None
+
+
+_COPIES = (
+    _Copy("company", "company", "What holds for the group as a whole: its currency. From the company's settings."),
+    _Copy(
+        "decided_work",
+        "decided_work",
+        "What is decided about each part of all approved time, expenses and milestones, and about the fees, "
+        "instalments and revenue of contracts.",
+    ),
+    _Copy(
+        "contract_balances",
+        "contract_balances",
+        "Running totals of what contracts have billed and earned, by component and month, as they were planned last.",
+    ),
+    _Copy(
+        "contract_backlog",
+        "contract_backlog",
+        "What signed contracts will still earn, by the month in which they will, or why that cannot be told.",
+    ),
+    _Copy("credits", "credits_given", "Minutes of billed entries that were credited to customers, and how they go on."),
+    _Copy(
+        "account_balances",
+        "account_balances",
+        "What each month brings to each account of the general ledger, read from the ERP itself.",
+        frozenset({"tryton", "ducklake"}),
+        policies.ERP_POOL,
+    ),
+)
+
+
+def _copy(copy: _Copy, catalog: Catalog) -> dg.AssetsDefinition:
+    @policies.asset(
+        name=copy.name,
+        group_name=policies.REPORTING,
+        description=copy.description,
+        deps=["three_way_reconciliation"],
+        kinds=set(copy.kinds),
+        code_version="1",
+        pool=copy.pool,
+        metadata={"dagster/column_schema": catalog.column_schema(copy.name)},
+    )
+    def copied(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from psa_erp_assets.contracts.lake_tables import LAKE_TABLES  # noqa: PLC0415
+        from psa_erp_assets.services import frames  # noqa: PLC0415
+
+        runtime = runtime_of(context)
+        frame = getattr(frames, copy.make)(runtime)
+        result = runtime.lake.replace_partition(LAKE_TABLES[copy.name], frame)
+        return dg.MaterializeResult(metadata=presenting.written(result, copy.name))
+
+    return copied
 
 
 def _model(doc: ModelDoc, catalog: Catalog) -> dg.AssetsDefinition:
@@ -19,7 +88,7 @@ def _model(doc: ModelDoc, catalog: Catalog) -> dg.AssetsDefinition:
         name=doc.name,
         group_name=policies.REPORTING,
         description=f"{doc.description}\n\nGrain: {', '.join(doc.grain)}.",
-        deps=[writer_of(name) for name in doc.inputs],
+        deps=[*map(writer_of, doc.inputs), *doc.tested_against],
         kinds={"sql", "ducklake"},
         tags={"layer": doc.layer},
         code_version=doc.version,

@@ -227,7 +227,9 @@ def test_work_of_a_connector_is_decided_and_planned_alike(api: Api, company: Eng
     plan = planning.make_plan(company, SCOPE, ("UK", "2026-09"), now=NOW, created_by="test")
     of = {
         source: [
-            (i.action, i.effect_type, i.effect.amount) for i in plan.items if f":{source}:" in i.object_id and i.effect
+            (i.action, i.effect_type, i.effect.amount)
+            for i in planning.items_of(company, plan)
+            if f":{source}:" in i.object_id and i.effect
         ]
         for source in ("api", "clockify")
     }

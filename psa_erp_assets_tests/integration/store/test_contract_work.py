@@ -44,8 +44,9 @@ from psa_erp_assets.domain.terms import (
     Terms,
 )
 from psa_erp_assets.services import planning, touching
+from psa_erp_assets.services.deciding import decide_partition
 from psa_erp_assets.services.planning import Plan
-from psa_erp_assets_tests.support.facts import CONTRACT, DAY, TENANT, make_master, money
+from psa_erp_assets_tests.support.facts import CONTRACT, DAY, PROJECT, TAX, TENANT, make_master, money
 from psa_erp_assets_tests.support.store import NOW, SCOPE, keep_master, psa_payload, receive
 
 SEPTEMBER, OCTOBER = ServiceMonth(2026, 9), ServiceMonth(2026, 10)
@@ -84,8 +85,10 @@ FULL = Balance(
             exact=Decimal("83.33333333333333333333333333333333333333333333333333"),
             milestones=Decimal(15000),
             earned=Decimal("-0.01"),
-            cost=Decimal("1E+3"),
-            provided=Decimal("12.345"),
+            cost={"GBP": Decimal("1E+3"), "USD": Decimal("0.01")},
+            provided={"GBP": Decimal("12.345")},
+            entered=Decimal("-0.02"),
+            entered_loss={"GBP": Decimal("0.5")},
             minutes=61,
             retainer=(RetainerHours(month=SEPTEMBER, minutes=90), RetainerHours(month=OCTOBER, minutes=600)),
         ),
@@ -224,8 +227,10 @@ def test_a_balance_goes_there_and_back(clean_store: Engine) -> None:
 
 def test_a_balance_of_the_same_numbers_is_the_same(clean_store: Engine) -> None:
     """1.50 for 1.5 would plan every later month of the contract anew at every sync."""
-    spelled = Balance(components={"main": ComponentBalance(billed=Decimal("1.50"), cost=Decimal("1E+3"))})
-    again = Balance(components={"main": ComponentBalance(billed=Decimal("1.5"), cost=Decimal(1000))})
+    spelled = Balance(components={"main": ComponentBalance(billed=Decimal("1.50"), cost={"GBP": Decimal("1E+3")})})
+    again = Balance(
+        components={"main": ComponentBalance(billed=Decimal("1.5"), cost={"GBP": Decimal(1000), "USD": Decimal(0)})}
+    )
     with clean_store.begin() as connection:
         for closing, changed in ((spelled, True), (again, False), (Balance(), True), (Balance(), False)):
             args = (connection, TENANT, "CTR-0001", SEPTEMBER)
@@ -267,8 +272,11 @@ def dirty(engine: Engine) -> set[str]:
     return {month for _, month in found}
 
 
-def sync(engine: Engine, minute: int, month: str = "2026-09") -> Plan:
-    plan = planning.make_plan(engine, SCOPE, ("UK", month), now=later(minute), created_by="test")
+ENTRIES = ("time_entry:clockify:e1", "time_entry:clockify:e2")
+
+
+def sync(engine: Engine, minute: int, month: str = "2026-09", *, seller: str = "UK") -> Plan:
+    plan = planning.make_plan(engine, SCOPE, (seller, month), now=later(minute), created_by="test")
     planning.apply_plan(engine, SCOPE, plan.id, now=later(minute))
     return plan
 
@@ -284,14 +292,17 @@ def verify_all(engine: Engine) -> None:
         connection.execute(update(schema.posting).values(state=State.VERIFIED.value))
 
 
-def of(plan: Plan, object_id: str) -> Decision:
-    [decision] = [d for d in plan.decisions if d.object_id == object_id]
+def of(engine: Engine, object_id: str, month: str = "2026-09") -> Decision:
+    with engine.connect() as connection:
+        decided = decide_partition(connection, SCOPE, ("UK", month)).decisions
+    [decision] = [d for d in decided if d.object_id == object_id]
     return decision
 
 
-def acts(plan: Plan, what: str = "contract:") -> Counter[tuple[str, str]]:
+def acts(engine: Engine, plan: Plan, what: str = "contract:") -> Counter[tuple[str, str]]:
     """What the plan does about objects whose ids begin so: action and rest of the id."""
-    return Counter((i.action.value, i.object_id) for i in plan.items if i.object_id.startswith(what))
+    items = planning.items_of(engine, plan)
+    return Counter((i.action.value, i.object_id) for i in items if i.object_id.startswith(what))
 
 
 FEE = "contract:CTR-0001:retainer:main:2026-09"
@@ -303,7 +314,7 @@ def test_a_month_of_a_contract_is_due_once_it_is_reached(clean_store: Engine) ->
     touch(clean_store, 0, retainer())
     assert dirty(clean_store) == {"2026-09", "2026-10"}
     plan = sync(clean_store, 1)
-    assert acts(plan) == {("create", FEE): 1}
+    assert acts(clean_store, plan) == {("create", FEE): 1}
     assert [(p.amount, p.minutes) for p in billed(clean_store, FEE)] == [(money("200.00"), 0)]
     sync(clean_store, 2, "2026-10")
     assert dirty(clean_store) == set()
@@ -316,15 +327,17 @@ def test_a_month_becomes_due_when_the_one_before_leaves_it_something_else(clean_
     touch(clean_store, 0, retainer())
     receive(clean_store, psa_payload("e1", 60), psa_payload("e2", 200, day=dt.date(2026, 10, 2)))
     sync(clean_store, 1)
-    october = sync(clean_store, 2, "2026-10")
-    assert of(october, "time_entry:clockify:e2").minutes_of(Outcome.POST) == 20, "60 left over and 120 of its own"
+    sync(clean_store, 2, "2026-10")
+    assert of(clean_store, "time_entry:clockify:e2", "2026-10").minutes_of(Outcome.POST) == 20, (
+        "60 left over and 120 of its own"
+    )
     assert dirty(clean_store) == set()
     receive(clean_store, psa_payload("e1", 90), now=later(3))
     assert dirty(clean_store) == {"2026-09"}
     sync(clean_store, 4)
     assert dirty(clean_store) == {"2026-10"}
-    october = sync(clean_store, 5, "2026-10")
-    assert of(october, "time_entry:clockify:e2").minutes_of(Outcome.POST) == 50
+    sync(clean_store, 5, "2026-10")
+    assert of(clean_store, "time_entry:clockify:e2", "2026-10").minutes_of(Outcome.POST) == 50
     assert dirty(clean_store) == set()
 
 
@@ -348,7 +361,7 @@ def test_an_instalment_that_is_agreed_later_becomes_due(clean_store: Engine) -> 
     more = fixed_fee((dt.date(2026, 9, 15), "500.00"), (dt.date(2026, 9, 30), "250.00"))
     touch(clean_store, 2, more)
     assert dirty(clean_store) == {"2026-09"}
-    assert acts(sync(clean_store, 3)) == {("create", INSTALMENT.format("2026-09-30")): 1}
+    assert acts(clean_store, sync(clean_store, 3)) == {("create", INSTALMENT.format("2026-09-30")): 1}
     sync(clean_store, 4, "2026-10")
     assert touch(clean_store, 5, more) == 0
 
@@ -374,9 +387,9 @@ def test_an_instalment_that_moves_is_taken_back_where_it_was(clean_store: Engine
     assert dirty(clean_store) == {"2026-09", "2026-10"}
     before, after = INSTALMENT.format("2026-09-30"), INSTALMENT.format("2026-10-02")
     september = sync(clean_store, 3)
-    assert acts(september) == {("withdraw", before): 1}
-    assert of(september, before).outcome is Outcome.NONE
-    assert acts(sync(clean_store, 4, "2026-10")) == {("create", after): 1}
+    assert acts(clean_store, september) == {("withdraw", before): 1}
+    assert of(clean_store, before).outcome is Outcome.NONE
+    assert acts(clean_store, sync(clean_store, 4, "2026-10")) == {("create", after): 1}
     assert dirty(clean_store) == set()
     assert touch(clean_store, 5, moved) == 0, "what is gone would be planned at every sync"
     touch(clean_store, 6, fixed_fee((dt.date(2026, 9, 30), "500.00")))
@@ -409,8 +422,8 @@ def test_a_contract_that_is_missing_for_a_while_takes_no_fee_back(clean_store: E
     verify_all(clean_store)
     october = FEE.replace("2026-09", "2026-10")
     touch(clean_store, 2)
-    assert acts(sync(clean_store, 3)) == {("hold", FEE): 1}
-    assert acts(sync(clean_store, 3, "2026-10")) == {("hold", october): 1}
+    assert acts(clean_store, sync(clean_store, 3)) == {("hold", FEE): 1}
+    assert acts(clean_store, sync(clean_store, 3, "2026-10")) == {("hold", october): 1}
     assert codes(clean_store) == {("unknown_contract", FEE), ("unknown_contract", october)}
     assert touch(clean_store, 4) == 0
     touch(clean_store, 5, retainer())
@@ -432,11 +445,13 @@ def test_a_cap_that_is_lowered_takes_back_what_is_beyond_it(clean_store: Engine)
     verify_all(clean_store)
     touch(clean_store, 2, capped("150.00"))
     plan = sync(clean_store, 3)
-    assert acts(plan, "time_entry:clockify:e1") == {}
-    e2 = Counter((i.action.value, i.effect_type) for i in plan.items if i.object_id.endswith(":e2"))
+    assert acts(clean_store, plan, "time_entry:clockify:e1") == {}
+    e2 = Counter(
+        (i.action.value, i.effect_type) for i in planning.items_of(clean_store, plan) if i.object_id.endswith(":e2")
+    )
     assert e2 == {("withdraw", BILLING): 1, ("create", BILLING): 1, ("hold", BILLING): 1}
     assert codes(clean_store) == {("cap_reached", "time_entry:clockify:e2")}
-    [created] = [i.effect for i in plan.items if i.action is Action.CREATE]
+    [created] = [i.effect for i in planning.items_of(clean_store, plan, [Action.CREATE])]
     assert created is not None
     assert (created.amount, created.minutes) == (money("50.00"), 30)
 
@@ -454,7 +469,72 @@ def test_an_amendment_reaches_the_months_from_its_date_on(clean_store: Engine) -
     touch(clean_store, 2, replace(retainer(), amendments=(dearer,)))
     assert dirty(clean_store) == {"2026-10"}
     october = FEE.replace("2026-09", "2026-10")
-    assert acts(sync(clean_store, 3, "2026-10")) == {("cancel", october): 1, ("create", october): 1}
+    assert acts(clean_store, sync(clean_store, 3, "2026-10")) == {("cancel", october): 1, ("create", october): 1}
+
+
+def test_both_sellers_of_a_month_share_its_cap(clean_store: Engine) -> None:
+    """Each partition would bill up to the cap, and the next month begin without what the second one billed."""
+    component = Component(code=MAIN, kind=ContractKind.CAPPED, cap=money("250.00"))
+    capped = replace(CONTRACT, kind=ContractKind.CAPPED, terms=Terms(components=(component,)))
+    taken_over = Amendment(id="A1", effective_from=dt.date(2026, 9, 21), legal_entity="US")
+    contract = replace(capped, amendments=(taken_over,))
+    books = {"projects": (replace(PROJECT, erp_analytics={"1": "601", "2": "501"}),)}
+    taxes = (TAX, replace(TAX, id="US/GB", legal_entity="US", erp_tax=None))
+    keep_master(clean_store, make_master(contracts=(contract,), tax_profiles=taxes, **books), NOW)
+    receive(clean_store, psa_payload("e1", 60), psa_payload("e2", 120, day=dt.date(2026, 9, 22)))
+    with clean_store.begin() as connection:
+        touching.mark_touched(connection, SCOPE, NOW)
+    for seller in ("UK", "US"):
+        sync(clean_store, 1, seller=seller)
+    amounts = {p.object_id[-2:]: (p.effect.erp_company, p.amount) for p in billed(clean_store, *ENTRIES)}
+    assert amounts == {"e1": ("2", money("100.00")), "e2": ("1", money("150.00"))}
+    with clean_store.connect() as connection:
+        left = contract_balances.before(connection, TENANT, "CTR-0001", OCTOBER)
+        assert ("US", "2026-09") not in work_heads.dirty_partitions(connection, TENANT)
+    assert left.of(MAIN).billed == Decimal("250.00")
+    # What the first seller's work uses up is missing in the partition of the second.
+    receive(clean_store, psa_payload("e1", 90), now=later(2))
+    sync(clean_store, 3)
+    with clean_store.connect() as connection:
+        assert ("US", "2026-09") in work_heads.dirty_partitions(connection, TENANT)
+    sync(clean_store, 4, seller="US")
+    live = [p for p in billed(clean_store, *ENTRIES) if p.state is not State.CANCELLED]
+    assert {p.object_id[-2:]: p.amount for p in live} == {"e1": money("150.00"), "e2": money("100.00")}
+
+
+def test_an_instalment_of_the_second_seller_is_planned_without_any_work(clean_store: Engine) -> None:
+    """Its partition would never be looked at."""
+    agreed = fixed_fee((dt.date(2026, 9, 10), "500.00"), (dt.date(2026, 9, 25), "250.00"))
+    taken_over = Amendment(id="A1", effective_from=dt.date(2026, 9, 21), legal_entity="US")
+    books = {"projects": (replace(PROJECT, erp_analytics={"1": "601", "2": "501"}),)}
+    taxes = (TAX, replace(TAX, id="US/GB", legal_entity="US", erp_tax=None))
+    contract = replace(agreed, amendments=(taken_over,))
+    keep_master(clean_store, make_master(contracts=(contract,), tax_profiles=taxes, **books), NOW)
+    with clean_store.begin() as connection:
+        touching.mark_touched(connection, SCOPE, NOW)
+    first, second = (INSTALMENT.format(on) for on in ("2026-09-10", "2026-09-25"))
+    assert acts(clean_store, sync(clean_store, 1)) == {("create", first): 1}
+    assert acts(clean_store, sync(clean_store, 1, seller="US")) == {("create", second): 1}
+    assert dirty(clean_store) == {"2026-10"}
+
+
+def test_a_record_of_an_earlier_version_is_an_exception_until_it_is_read_again(clean_store: Engine) -> None:
+    """Nothing at all could be planned, nor the extraction run that would put it right."""
+    touch(clean_store, 0, retainer())
+    sync(clean_store, 1)
+    sync(clean_store, 1, "2026-10")
+    verify_all(clean_store)
+    body = schema.master_record.c.body
+    with clean_store.begin() as connection:
+        old = update(schema.master_record).where(schema.master_record.c.object_type == "contract")
+        connection.execute(old.values(body=body.op("-")("terms"), content_hash="old"))
+        touching.mark_touched(connection, SCOPE, later(2))
+    assert ("malformed_record", "contract:CTR-0001") in codes(clean_store)
+    assert acts(clean_store, sync(clean_store, 3)) == {("hold", FEE): 1}
+    touch(clean_store, 4, retainer())
+    for month in ("2026-09", "2026-10"):
+        assert not sync(clean_store, 5, month).acting
+    assert codes(clean_store) == set()
 
 
 def test_an_estimate_that_is_missing_for_a_while_takes_neither_revenue_nor_provision_back(clean_store: Engine) -> None:
@@ -470,10 +550,10 @@ def test_an_estimate_that_is_missing_for_a_while_takes_neither_revenue_nor_provi
     earned, loss = (f"contract:CTR-0001:{what}:main:2026-09" for what in ("revenue", "loss"))
     touch(clean_store, 0, estimated("2000.00"))
     receive(clean_store, psa_payload("e1", 600))
-    assert acts(sync(clean_store, 1)) == {("create", earned): 1, ("create", loss): 1}
+    assert acts(clean_store, sync(clean_store, 1)) == {("create", earned): 1, ("create", loss): 1}
     verify_all(clean_store)
     touch(clean_store, 2, estimated(None))
-    assert acts(sync(clean_store, 3)) == {("hold", earned): 1, ("hold", loss): 1}
+    assert acts(clean_store, sync(clean_store, 3)) == {("hold", earned): 1, ("hold", loss): 1}
     touch(clean_store, 4, estimated("900.00"))
-    changed = acts(sync(clean_store, 5))
+    changed = acts(clean_store, sync(clean_store, 5))
     assert changed == {("withdraw", earned): 1, ("create", earned): 1, ("withdraw", loss): 1}

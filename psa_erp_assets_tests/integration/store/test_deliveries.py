@@ -46,7 +46,7 @@ def test_a_copy_that_comes_while_the_first_is_worked_off_stays_due(store_engine:
         taken = due(connection, TENANT, now=NOW, limit=10)
         record(connection, "a")
         mark_handled(connection, taken, now=NOW)
-        postpone(connection, taken[0], until=NOW + dt.timedelta(days=1), error="unreachable")
+        postpone(connection, taken[0], attempts=1, until=NOW + dt.timedelta(days=1), error="unreachable")
         assert ids(connection) == ["a"]
 
 
@@ -55,7 +55,8 @@ def test_a_postponed_delivery_waits_for_its_time(store_engine: Engine) -> None:
     later = NOW + dt.timedelta(minutes=10)
     with store_engine.begin() as connection:
         record(connection, "a")
-        postpone(connection, due(connection, TENANT, now=NOW, limit=10)[0], until=later, error="unreachable")
+        [first] = due(connection, TENANT, now=NOW, limit=10)
+        postpone(connection, first, attempts=1, until=later, error="unreachable")
         assert ids(connection) == []
         [delivery] = due(connection, TENANT, now=later, limit=10)
     assert delivery.attempts == 1

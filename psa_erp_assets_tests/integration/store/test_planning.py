@@ -18,6 +18,7 @@ from psa_erp_assets.domain.posting import Posting, State
 from psa_erp_assets.domain.reconcile import CANCELLED
 from psa_erp_assets.domain.records import AccountingPeriod
 from psa_erp_assets.services import planning, touching
+from psa_erp_assets.services.deciding import decide_partition
 from psa_erp_assets.services.planning import Plan, PlanNotFoundError, PlanOvertakenError
 from psa_erp_assets_tests.support.facts import TENANT, bill_rate, make_master
 from psa_erp_assets_tests.support.store import NOW, SCOPE, keep_master, psa_payload, receive
@@ -68,7 +69,9 @@ def test_an_applied_plan_is_what_was_shown(store: Engine) -> None:
     """Somebody approved other amounts than those that are posted."""
     plan = propose(store)
     assert apply(store, plan) == 6
-    assert {(p.key, p.amount) for p in postings(store)} == {(i.key, i.effect.amount) for i in plan.items if i.effect}
+    assert {(p.key, p.amount) for p in postings(store)} == {
+        (i.key, i.effect.amount) for i in planning.items_of(store, plan) if i.effect
+    }
     assert {p.plan_id for p in postings(store)} == {plan.id}
     assert status(store, plan) == "applied"
     assert not propose(store, LATER).acting
@@ -169,15 +172,16 @@ def test_planning_while_entries_change_loses_no_change(store: Engine) -> None:
     with store.connect() as connection:
         dirty = work_heads.dirty_objects(connection, TENANT, SEPTEMBER)
     last = propose(store, LATER)
-    assert {i.object_id for i in last.items if i.acts} <= dirty
+    assert {i.object_id for i in planning.items_of(store, last) if i.acts} <= dirty
 
 
 def test_a_plan_can_be_limited_to_some_contracts(store: Engine) -> None:
     """The cost of one approval would be that of the whole month."""
     receive(store, psa_payload("stray", project_id=None, user_id="u2"), now=LATER)
-    assert propose(store, contracts=["CTR-0002"]).decisions == ()
+    assert propose(store, contracts=["CTR-0002"]).sections == ()
     only = propose(store, contracts=["CTR-0001"])
-    assert (only.contracts, len(only.decisions)) == (("CTR-0001",), 2)
+    assert only.contracts == ("CTR-0001",)
+    assert {item.contract_id for item in planning.items_of(store, only)} == {"CTR-0001"}
     assert apply(store, only, LATER) == 6
 
 
@@ -187,9 +191,9 @@ def test_what_was_just_rejected_is_left_alone_where_that_is_asked_for(store: Eng
     ledger = PgPostingStore(store, TENANT)
     with store.begin() as connection:
         connection.execute(schema.posting.update().values(state=State.REJECTED.value, fault_code="posting_rejected"))
-    assert {item.action.value for item in propose(store, LATER).items} == {"retry"}
+    assert {action for action, _ in propose(store, LATER).actions()} == {"retry"}
     patient = propose(store, LATER, retry_rejected=False)
-    assert patient.items == ()
+    assert list(planning.items_of(store, patient)) == []
     assert apply(store, patient, LATER) == 0
     assert {p.state for p in ledger.of_objects(["time_entry:clockify:e1"])} == {State.REJECTED}
     apply(store, propose(store, LATER), LATER)
@@ -207,11 +211,12 @@ def test_a_decision_is_written_down_when_it_is_another_one(store: Engine, master
     propose(store)
     keep_master(store, master, LATER)
     for _ in range(2):
-        plan = propose(store, LATER)
+        propose(store, LATER)
     assert _decisions(store) == 2 + more
     with store.connect() as connection:
         known = decisions.latest_hashes(connection, TENANT)
-    assert known == {d.object_id: decisions.digest(d) for d in plan.decisions}
+        decided = decide_partition(connection, SCOPE, SEPTEMBER).decisions
+    assert known == {d.object_id: decisions.digest(d) for d in decided}
 
 
 def test_a_closed_period_is_an_item_of_its_own_until_it_is_opened(store: Engine) -> None:

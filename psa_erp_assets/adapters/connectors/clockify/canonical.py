@@ -53,13 +53,14 @@ SECONDS_ROUND_UP_FROM = 30
 # to those, 1.15 km at 50 cents, which comes as 57.49999999999999, is 57.5 cents again.
 _DOUBLE = decimal.Context(prec=15, rounding=decimal.ROUND_HALF_EVEN)
 
-_STATES = {
+STATES: Mapping[str, ApprovalState] = {
     "PENDING": ApprovalState.SUBMITTED,
     "APPROVED": ApprovalState.APPROVED,
     "REJECTED": ApprovalState.REJECTED,
     "WITHDRAWN_SUBMISSION": ApprovalState.DRAFT,
     "WITHDRAWN_APPROVAL": ApprovalState.DRAFT,
 }
+"""What the states of an approval request mean where the settings do not say otherwise."""
 _WORK = "REGULAR"
 _NOT_WORK = frozenset({"BREAK", "HOLIDAY", "TIME_OFF"})
 
@@ -152,15 +153,15 @@ def tombstone(payload: Record) -> dict[str, Any]:
     return {**payload, "deleted": True}
 
 
-def time_entry_facts(payload: Record) -> TimeEntryFacts:
-    """The canonical reading of a stored payload.
+def time_entry_facts(payload: Record, states: Mapping[str, ApprovalState] = STATES) -> TimeEntryFacts:
+    """The canonical reading of a stored payload; `states` are what the states of its approval mean.
 
     A running timer is a draft of no minutes, and malformed only if somebody approved it. Breaks, holidays and
     time off are no work: they have no minutes and are not billable.
     """
     entry_id, user_id = text(payload, "id"), text(payload, "user_id")
     if not flag(payload, "deleted"):
-        return _entry_facts(payload, entry_id, user_id, _state(payload))
+        return _entry_facts(payload, entry_id, user_id, _state(payload, states))
     try:
         return _entry_facts(payload, entry_id, user_id, ApprovalState.DELETED)
     except MalformedRecordError:
@@ -168,8 +169,8 @@ def time_entry_facts(payload: Record) -> TimeEntryFacts:
         return _deleted_unread(entry_id, user_id)
 
 
-def expense_facts(payload: Record) -> ExpenseFacts:
-    """The canonical reading of a stored payload.
+def expense_facts(payload: Record, states: Mapping[str, ApprovalState] = STATES) -> ExpenseFacts:
+    """The canonical reading of a stored payload; `states` are what the states of its approval mean.
 
     `total` is what the employer pays back, in hundredths of the currency's unit: `amount`, of which Clockify makes
     it, is in units and bounded by the largest long integer divided by a hundred, and a category with a unit price has
@@ -178,7 +179,7 @@ def expense_facts(payload: Record) -> ExpenseFacts:
     """
     expense_id, user_id = text(payload, "id"), text(payload, "user_id")
     if not flag(payload, "deleted"):
-        return _expense_facts(payload, expense_id, user_id, _state(payload))
+        return _expense_facts(payload, expense_id, user_id, _state(payload, states))
     try:
         return _expense_facts(payload, expense_id, user_id, ApprovalState.DELETED)
     except MalformedRecordError:
@@ -384,13 +385,13 @@ def _deleted_unread_expense(expense_id: str, user_id: str) -> ExpenseFacts:
     )
 
 
-def _state(payload: Record) -> ApprovalState:
+def _state(payload: Record, states: Mapping[str, ApprovalState]) -> ApprovalState:
     if payload.get("approval") is None:
         return ApprovalState.DRAFT
     state = text(part(payload, "approval"), "state")
-    if state not in _STATES:
+    if state not in states:
         raise MalformedRecordError(f"approval.state {state[:40]!r} is unknown")
-    return _STATES[state]
+    return states[state]
 
 
 def _task(entry: Record) -> str | None:

@@ -69,6 +69,10 @@ class ClockifyClient:
         """All projects, archived ones too, with their memberships and rates (ProjectDtoImplV1)."""
         return list(self._pages("/projects", {"hydrated": "true"}))
 
+    def project(self, project_id: str) -> dict[str, Any] | None:
+        """One project, as `projects` gives them; None if it does not exist, or no longer."""
+        return self._one(f"/projects/{path_segment(project_id)}", {"hydrated": "true"})
+
     def tasks(self, project_id: str) -> list[dict[str, Any]]:
         """All tasks of a project, finished ones too (TaskDtoV1)."""
         return list(self._pages(f"/projects/{path_segment(project_id)}/tasks", {}))

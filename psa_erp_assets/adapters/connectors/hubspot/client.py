@@ -10,7 +10,7 @@ Only the properties that are asked for come back; one that does not exist is lef
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from psa_erp_assets.adapters.http import Auth, JsonApi, SourceAnswerError, expect_list, expect_object
+from psa_erp_assets.adapters.http import Auth, JsonApi, SourceAnswerError, expect_list, expect_object, path_segment
 
 COMPANY_PROPERTIES = ("customer_code", "name", "country", "psa_client_id")
 DEAL_PROPERTIES = (
@@ -51,6 +51,23 @@ class HubSpotClient:
         return self._all(
             "/crm/v3/objects/deals", {"properties": ",".join(DEAL_PROPERTIES), "associations": "companies"}
         )
+
+    def deal(self, deal_id: str) -> dict[str, Any] | None:
+        """One deal, as `deals` gives them; None if it does not exist, or is archived."""
+        return self._one(
+            f"/crm/v3/objects/deals/{path_segment(deal_id)}",
+            {"properties": ",".join(DEAL_PROPERTIES), "associations": "companies"},
+        )
+
+    def company(self, company_id: str) -> dict[str, Any] | None:
+        """One company, as `companies` gives them; None if it does not exist, or is archived."""
+        return self._one(
+            f"/crm/v3/objects/companies/{path_segment(company_id)}", {"properties": ",".join(COMPANY_PROPERTIES)}
+        )
+
+    def _one(self, path: str, params: Mapping[str, str]) -> dict[str, Any] | None:
+        answer = self._api.get_or_none(path, params)
+        return None if answer is None else expect_object(answer, path)
 
     def _all(self, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

@@ -29,7 +29,7 @@ from psa_erp_assets.domain.terms import MAIN
 WORKSPACE_TITLE = re.compile(r"(?P<contract>[A-Z]+-[0-9]+)(/(?P<component>[a-z0-9_-]+))?(?=[\s:–-]|$)")
 """How a project's title begins: "CTR-0041 Data platform" or "CTR-0041/design Data platform"."""
 
-STATES = {
+STATES: Mapping[str, ApprovalState] = {
     "not started": ApprovalState.DRAFT,
     "started": ApprovalState.DRAFT,
     "needs info": ApprovalState.SUBMITTED,
@@ -52,7 +52,9 @@ be done. From new on they are states of issues, which a story keeps that was mad
 """
 
 
-def milestone_facts(story: Record, workspaces: Mapping[str, Record]) -> MilestoneFacts:
+def milestone_facts(
+    story: Record, workspaces: Mapping[str, Record], states: Mapping[str, ApprovalState] = STATES
+) -> MilestoneFacts:
     """A milestone of `KantataClient.milestones`; `workspaces` are the account's projects by id.
 
     One that was deleted or archived, or whose fee was taken away (not fixed fee any more, or not billable), is
@@ -66,7 +68,7 @@ def milestone_facts(story: Record, workspaces: Mapping[str, Record]) -> Mileston
             return _facts(story, story_id, ApprovalState.DELETED, workspaces)
         except MalformedRecordError:
             return _deleted_unreadable(story_id)
-    return _facts(story, story_id, _state(story), workspaces)
+    return _facts(story, story_id, _state(story, states), workspaces)
 
 
 def _facts(story: Record, story_id: str, state: ApprovalState, workspaces: Mapping[str, Record]) -> MilestoneFacts:
@@ -106,11 +108,11 @@ def _is_withdrawn(story: Record) -> bool:
     return not (flag(story, "fixed_fee") and flag(story, "billable", default=True))
 
 
-def _state(story: Record) -> ApprovalState:
+def _state(story: Record, states: Mapping[str, ApprovalState]) -> ApprovalState:
     state = text(story, "state")
-    if state not in STATES:
+    if state not in states:
         raise MalformedRecordError(f"state {state[:40]!r} is unknown")
-    return STATES[state]
+    return states[state]
 
 
 def _fee(story: Record, workspace: Record) -> Money:

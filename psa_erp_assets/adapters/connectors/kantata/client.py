@@ -20,7 +20,7 @@ The token is that of an account administrator, or of somebody who may see all pr
 money are absent for everybody else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from psa_erp_assets.adapters.http import Auth, JsonApi, SourceAnswerError, expect_list, expect_object
@@ -40,15 +40,15 @@ class KantataClient:
     def __init__(self, api: JsonApi, *, page_size: int = 200) -> None:
         self._api, self._page_size = api, page_size
 
-    def milestones(self) -> list[dict[str, Any]]:
-        """All stories of the type milestone with their `workspace_id`, the oldest first.
+    def milestones(self, ids: Collection[str] | None = None) -> list[dict[str, Any]]:
+        """All stories of the type milestone with their `workspace_id`, the oldest first; or only those with these ids.
 
-        Archived and deleted ones are among them, and those of archived projects.
+        Archived and deleted ones are among them, and those of archived projects. One that is not shown is left out.
         """
         filters = ("all_on_account", "show_archived", "show_deleted", "show_from_archived_workspaces")
-        return self._all(
-            "stories", {"story_type": "milestone", "include": "workspace", **dict.fromkeys(filters, "true")}
-        )
+        wanted = {} if ids is None else {"only": ",".join(sorted(ids))}
+        asked = {"story_type": "milestone", "include": "workspace", **dict.fromkeys(filters, "true"), **wanted}
+        return self._all("stories", asked)
 
     def workspaces(self) -> list[dict[str, Any]]:
         """All projects, archived ones too, with title and currency, the oldest first."""

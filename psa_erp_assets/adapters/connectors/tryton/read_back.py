@@ -68,7 +68,8 @@ class ReadBack:
 
     def __init__(self, rpc: TrytonRpc, *, chart: Chart | None = None) -> None:
         self._rpc = rpc
-        self._facts = Facts(rpc, chart or Chart())
+        self.chart = chart or Chart()
+        self._facts = Facts(rpc, self.chart)
         self._reader = Reader(rpc, self._facts)
 
     def billing_lines(self, erp_company: str, first: ServiceMonth, last: ServiceMonth) -> list[BookedDocument]:

@@ -1,0 +1,5 @@
+SELECT
+    customer_id,
+    customer_name,
+    country AS region
+FROM stg_customers

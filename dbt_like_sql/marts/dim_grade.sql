@@ -1,0 +1,3 @@
+SELECT DISTINCT grade
+FROM stg_employees
+WHERE grade IS NOT NULL

@@ -1,0 +1,6 @@
+SELECT
+    legal_entity,
+    legal_entity_name,
+    currency,
+    country AS region
+FROM stg_legal_entities

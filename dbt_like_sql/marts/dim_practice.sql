@@ -1,0 +1,2 @@
+SELECT DISTINCT department AS practice
+FROM stg_employees

@@ -1,0 +1,5 @@
+SELECT country AS region
+FROM stg_customers
+UNION
+SELECT country AS region
+FROM stg_legal_entities

@@ -1,0 +1,57 @@
+WITH entries AS (
+    SELECT
+        'cost_entry' AS source,
+        cost_entry_id AS source_id,
+        posting_key,
+        legal_entity,
+        service_month,
+        service_date,
+        project_code,
+        minutes,
+        cost_amount AS amount,
+        currency
+    FROM stg_cost_entries
+    UNION ALL
+    SELECT
+        'revenue_entry' AS source,
+        provisions.revenue_entry_id AS source_id,
+        provisions.posting_key,
+        provisions.legal_entity,
+        provisions.service_month,
+        provisions.service_date,
+        provisions.project_code,
+        provisions.minutes,
+        provisions.amount,
+        provisions.currency
+    FROM stg_revenue_entries AS provisions
+    INNER JOIN stg_postings AS postings ON postings.posting_key = provisions.posting_key
+    WHERE postings.booked_as = 'loss_provision'
+)
+
+SELECT
+    entries.source,
+    entries.source_id,
+    entries.legal_entity,
+    entries.service_month,
+    entries.service_date,
+    coalesce(objects.booked_as, 'by_hand') AS kind,
+    objects.employee_id,
+    coalesce(projects.project_id, objects.project_id) AS project_id,
+    coalesce(objects.contract_id, projects.contract_id) AS contract_id,
+    contracts.customer_id,
+    objects.component,
+    entries.minutes,
+    entries.amount,
+    entries.currency,
+    rates.entity_currency,
+    rates.group_currency,
+    CAST(entries.amount * rates.to_entity AS DECIMAL(18, 4)) AS entity_amount,
+    CAST(CAST(entries.amount * rates.to_entity AS DECIMAL(18, 4)) * rates.to_group AS DECIMAL(18, 4)) AS group_amount
+FROM entries
+LEFT JOIN int_objects AS objects ON objects.posting_key = entries.posting_key
+LEFT JOIN stg_projects AS projects ON projects.project_code = entries.project_code
+LEFT JOIN stg_contracts AS contracts ON contracts.contract_id = coalesce(objects.contract_id, projects.contract_id)
+LEFT JOIN int_rates_of_amounts AS rates
+    ON rates.legal_entity = entries.legal_entity
+    AND rates.currency = entries.currency
+    AND rates.rate_date = entries.service_date

@@ -1,0 +1,9 @@
+SELECT
+    legal_entity,
+    month AS ledger_month,
+    account,
+    role,
+    posted AS posted_amount,
+    draft AS draft_amount,
+    currency
+FROM account_balances

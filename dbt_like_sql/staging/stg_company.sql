@@ -1,0 +1,2 @@
+SELECT group_currency
+FROM company

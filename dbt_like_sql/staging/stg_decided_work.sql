@@ -1,0 +1,19 @@
+SELECT
+    object_id,
+    part,
+    kind,
+    legal_entity,
+    service_month,
+    service_date,
+    employee_id,
+    project_id,
+    contract_id,
+    component,
+    outcome,
+    minutes,
+    recorded_as_billable,
+    amount,
+    bill_amount,
+    currency,
+    reason
+FROM decided_work

@@ -1,0 +1,86 @@
+"""Alert rules and documents name only metrics that exist, and every alert has something that somebody can do."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from psa_erp_assets.domain.notices import NoticeKind
+from psa_erp_assets.domain.tracing import ATTRIBUTES
+from psa_erp_assets.services.metric_families import FAMILIES
+from psa_erp_assets.settings import REPOSITORY
+
+RULES = yaml.safe_load((REPOSITORY / "deploy" / "prometheus-rules.yaml").read_text(encoding="utf-8"))
+SCRAPE = yaml.safe_load((REPOSITORY / "deploy" / "prometheus.yaml").read_text(encoding="utf-8"))
+DOCUMENT = (REPOSITORY / "docs" / "observability.md").read_text(encoding="utf-8")
+ALERTS: list[dict[str, Any]] = [rule for group in RULES["groups"] for rule in group["rules"]]
+EXPOSED = {name: family for family in FAMILIES.values() for name in family.exposed}
+# What is a word of PromQL, or of every scrape.
+_LANGUAGE = {
+    "up", "job", "by", "sum", "max", "min", "time", "increase", "delta", "and", "or", "ignoring", "group_left",
+}  # fmt: skip
+
+
+def wrong(expression: str) -> set[str]:
+    """The names in an expression that are neither a metric, one of its labels, nor a word of the language."""
+    bare = re.sub(r'"[^"]*"', "", expression)
+    bare = re.sub(r"\[\d+[smhd]\]", "", bare)
+    names = set(re.findall(r"[a-zA-Z_:][\w:]*", bare))
+    metrics = names & EXPOSED.keys()
+    labels = {label for name in metrics for label in EXPOSED[name].labels} | {"le"}
+    return names - metrics - labels - _LANGUAGE
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_a_rule_names_only_metrics_that_exist(alert: dict[str, Any]) -> None:
+    """A metric is renamed, and an alert stays silent for ever."""
+    assert wrong(alert["expr"]) == set()
+    assert alert["labels"]["severity"] in {"page", "ticket"}
+
+
+def test_a_name_that_does_not_exist_is_noticed() -> None:
+    """The check above would let everything pass."""
+    assert wrong("max(psa_erp_deliveries_pending) > 1") == set()
+    assert wrong("max(psa_erp_deliveries_waiting) > 1") == {"psa_erp_deliveries_waiting"}
+    assert wrong("sum by (customer) (psa_erp_deliveries_pending) > 1") == {"customer"}
+    assert wrong("rate(psa_erp_plan_items[5m]) > 1") == {"rate", "psa_erp_plan_items"}
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_an_alert_says_what_to_do(alert: dict[str, Any]) -> None:
+    """Somebody is woken, and the link in the message leads nowhere."""
+    name = alert["alert"]
+    assert alert["annotations"]["runbook"] == f"docs/observability.md#{name.lower()}"
+    assert f"\n### {name}\n" in DOCUMENT
+    assert f"| [{name}](#{name.lower()}) |" in DOCUMENT
+    used = set(re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"]))
+    assert used <= {label for family in FAMILIES.values() for label in family.labels}
+
+
+def test_what_must_be_watched_is() -> None:
+    """A duplicate document, a dead worker or an old backlog is found by a customer."""
+    assert {alert["alert"] for alert in ALERTS} >= {
+        "PsaErpBacklogOld", "PsaErpExceptionsOverdue", "PsaErpUnexplainedDifferences", "PsaErpDuplicateDocuments",
+        "PsaErpCircuitOpen", "PsaErpAuditCheckpointOld", "PsaErpNoSweep", "PsaErpWorkerDead",
+    }  # fmt: skip
+    headings = set(re.findall(r"^### (PsaErp\w+)$", DOCUMENT, re.MULTILINE))
+    assert headings == {alert["alert"] for alert in ALERTS}
+
+
+def test_the_scrape_asks_where_the_metrics_are() -> None:
+    """Somebody copies the example and gets nothing."""
+    [job] = SCRAPE["scrape_configs"]
+    assert job["metrics_path"] == "/metrics"
+    assert SCRAPE["rule_files"] == ["prometheus-rules.yaml"]
+    assert "credentials_file" in job["authorization"]
+
+
+def test_the_document_has_every_metric_event_and_attribute() -> None:
+    """Somebody meets a name and finds nothing about it, or reads of one that has gone."""
+    shown = dict(re.findall(r"^\| `(psa_erp_\w+)` \| (gauge|counter|histogram) \|", DOCUMENT, re.MULTILINE))
+    assert shown == {f.name + ("_total" if f.kind == "counter" else ""): f.kind for f in FAMILIES.values()}
+    for family in FAMILIES.values():
+        assert family.meaning in DOCUMENT
+    assert {f"| `{kind.value}` |" for kind in NoticeKind if f"| `{kind.value}` |" not in DOCUMENT} == set()
+    assert set(re.findall(r"^\| `(psa_erp\.\w+)` \|", DOCUMENT, re.MULTILINE)) == set(ATTRIBUTES)
