@@ -9,18 +9,17 @@ from typing import Literal
 
 # DuckDB divides decimals as floats. These divide whole numbers, rounding half away from zero, and are known to every
 # connection that runs models; by nought they give null. `share` has six digits, `inverse` (of a rate) ten.
+_PART, _WHOLE = (f"CAST(abs(CAST({name} AS DECIMAL(38, 4))) * 10000 AS HUGEINT)" for name in ("part", "whole"))
+_RATE = "CAST(CAST(rate AS DECIMAL(38, 10)) * 10000000000 AS HUGEINT)"
 FUNCTIONS = (
     (
         "CREATE OR REPLACE TEMP MACRO share(part, whole) AS CAST(CAST(CAST(sign(part) * sign(whole) AS HUGEINT)"
-        " * ((CAST(abs(part) * 10000 AS HUGEINT) * 2000000 + CAST(abs(whole) * 10000 AS HUGEINT))"
-        " // nullif(2 * CAST(abs(whole) * 10000 AS HUGEINT), 0)) AS DECIMAL(24, 0))"
+        f" * (({_PART} * 2000000 + {_WHOLE}) // nullif(2 * {_WHOLE}, 0)) AS DECIMAL(24, 0))"
         " * CAST(0.000001 AS DECIMAL(7, 6)) AS DECIMAL(18, 6))"
     ),
     (
-        "CREATE OR REPLACE TEMP MACRO inverse(rate) AS CAST(CAST("
-        "(CAST(200000000000000000000 AS HUGEINT) + CAST(rate * 10000000000 AS HUGEINT))"
-        " // nullif(2 * CAST(rate * 10000000000 AS HUGEINT), 0) AS DECIMAL(21, 0))"
-        " * CAST(0.0000000001 AS DECIMAL(11, 10)) AS DECIMAL(20, 10))"
+        f"CREATE OR REPLACE TEMP MACRO inverse(rate) AS CAST(CAST((CAST(200000000000000000000 AS HUGEINT) + {_RATE})"
+        f" // nullif(2 * {_RATE}, 0) AS DECIMAL(21, 0)) * CAST(0.0000000001 AS DECIMAL(11, 10)) AS DECIMAL(20, 10))"
     ),
 )
 

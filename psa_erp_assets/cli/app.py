@@ -14,7 +14,19 @@ import typer
 
 from psa_erp_assets.adapters import logs
 from psa_erp_assets.benchmarks.result import Part
-from psa_erp_assets.cli import access, audit, choices, config, exceptions, lineage, mappings, notify, plans, render
+from psa_erp_assets.cli import (
+    access,
+    audit,
+    choices,
+    config,
+    exceptions,
+    lineage,
+    mappings,
+    models,
+    notify,
+    plans,
+    render,
+)
 from psa_erp_assets.cli.options import Entity, Json, Month, Planner, chosen_partitions, planner
 from psa_erp_assets.cli.output import (
     emit,
@@ -285,5 +297,6 @@ def serve(
 
 
 app.command()(exceptions.replay)
+app.command()(models.models)
 app.command()(choices.rollout)
 app.command()(choices.credit)

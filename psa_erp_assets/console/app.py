@@ -41,6 +41,7 @@ from psa_erp_assets.console.links import link_router
 from psa_erp_assets.console.mappings import mappings_router
 from psa_erp_assets.console.mappings_api import mappings_api_router
 from psa_erp_assets.console.metrics import metrics_router
+from psa_erp_assets.console.models import models_router
 from psa_erp_assets.console.my_account import my_account_router
 from psa_erp_assets.console.openid import openid_router
 from psa_erp_assets.console.overview import overview_router
@@ -167,6 +168,7 @@ def create_app(
     app.include_router(lineage_router(engine, environment, tenant=tenant))
     app.include_router(connections_router(engine, environment, tenant=tenant))
     app.include_router(audit_router(engine, environment, tenant=tenant, prove=prove))
+    app.include_router(models_router(environment))
     app.include_router(mappings_api_router(engine, scope, clock=clock))
     app.include_router(mappings_router(engine, environment, scope, clock=clock))
     for about_plans in (plans_api_router, choices_api_router):

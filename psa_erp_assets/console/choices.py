@@ -39,6 +39,8 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     403: {"model": Refusal, "description": "The account may not do this."},
     404: {"model": Refusal, "description": "Nothing of the kind is there."},
     409: {"model": Refusal, "description": "It cannot be done as things stand; the detail says why."},
+    413: {"model": Refusal, "description": "The body is too large."},
+    415: {"model": Refusal, "description": "The body is no JSON."},
     422: {"model": Problem, "description": "Something in the request is not understood."},
     503: {"model": Refusal, "description": "It is still being computed; ask again, or the store cannot be reached."},
 }

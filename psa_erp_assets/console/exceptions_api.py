@@ -128,6 +128,8 @@ def exceptions_api_router(engine: Engine, scope: Scope, *, clock: Callable[[], d
             403: {"model": Refusal, "description": "The account may not do this."},
             404: {"model": Refusal, "description": "No such exception or request, or none that the account may see."},
             409: {"model": Refusal, "description": "It cannot be done as things stand; the detail says why."},
+            413: {"model": Refusal, "description": "The body is too large."},
+            415: {"model": Refusal, "description": "The body is no JSON."},
             422: {"model": Problem, "description": "Something in the request is not understood."},
         },
     )

@@ -234,6 +234,8 @@ def plans_api_router(engine: Engine, scope: Scope, *, clock: Callable[[], dt.dat
             403: {"model": Refusal, "description": "The account may not do this."},
             404: {"model": Refusal, "description": "No such plan, or none that the account may see."},
             409: {"model": Refusal, "description": "It cannot be done as things stand; the detail says why."},
+            413: {"model": Refusal, "description": "The body is too large."},
+            415: {"model": Refusal, "description": "The body is no JSON."},
             422: {"model": Problem, "description": "Something in the request is not understood."},
             503: {"model": Refusal, "description": "The store cannot be reached."},
         },

@@ -223,7 +223,7 @@ POSTINGS = _table(
             "booked_as",
             TEXT,
             "What it moves: of a billing line revenue or contract_balance; of a cost labor, intercompany or expense; "
-            "of a revenue entry recognition or loss_provision. Null on a charge between entities, which is of one kind.",
+            "of a revenue entry recognition or loss_provision. Null on a charge between entities.",
         ),
     ],
     _PARTITION,

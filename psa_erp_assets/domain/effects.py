@@ -14,7 +14,7 @@ from decimal import Decimal
 from json.encoder import encode_basestring
 from operator import attrgetter
 from types import NoneType
-from typing import Any
+from typing import Any, ClassVar
 
 from psa_erp_assets.domain.money import Money
 
@@ -71,6 +71,7 @@ class BillingLine(_Payload):
     untaxed line.
     """
 
+    effect_type: ClassVar[EffectType] = EffectType.BILLING_LINE
     erp_company: str
     party: str
     analytic: str
@@ -83,11 +84,6 @@ class BillingLine(_Payload):
     description: str
     account: BilledTo = BilledTo.REVENUE
 
-    @property
-    def effect_type(self) -> EffectType:
-        """BILLING_LINE."""
-        return EffectType.BILLING_LINE
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostTransaction(_Payload):
@@ -97,6 +93,7 @@ class CostTransaction(_Payload):
     an expense. `posting_date` is where the entry goes by somebody's choice because its own period is closed.
     """
 
+    effect_type: ClassVar[EffectType] = EffectType.COST_TRANSACTION
     erp_company: str
     analytic: str
     employee_name: str
@@ -108,11 +105,6 @@ class CostTransaction(_Payload):
     kind: CostKind = CostKind.LABOR
     posting_date: dt.date | None = None
 
-    @property
-    def effect_type(self) -> EffectType:
-        """COST_TRANSACTION."""
-        return EffectType.COST_TRANSACTION
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntercompanyCharge(_Payload):
@@ -122,6 +114,7 @@ class IntercompanyCharge(_Payload):
     `partner_company` is the ERP company that owes it. `per_hour` is None for an expense, which is charged as it is.
     """
 
+    effect_type: ClassVar[EffectType] = EffectType.INTERCOMPANY_CHARGE
     erp_company: str
     partner_company: str
     employee_name: str
@@ -132,11 +125,6 @@ class IntercompanyCharge(_Payload):
     description: str
     posting_date: dt.date | None = None
 
-    @property
-    def effect_type(self) -> EffectType:
-        """INTERCOMPANY_CHARGE."""
-        return EffectType.INTERCOMPANY_CHARGE
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevenueEntry(_Payload):
@@ -146,6 +134,7 @@ class RevenueEntry(_Payload):
     its provision. `amount` is in the ERP company's currency, negative where less is earned than was before.
     """
 
+    effect_type: ClassVar[EffectType] = EffectType.REVENUE_ENTRY
     erp_company: str
     analytic: str
     service_date: dt.date
@@ -153,11 +142,6 @@ class RevenueEntry(_Payload):
     description: str
     kind: RevenueKind
     posting_date: dt.date | None = None
-
-    @property
-    def effect_type(self) -> EffectType:
-        """REVENUE_ENTRY."""
-        return EffectType.REVENUE_ENTRY
 
     @property
     def minutes(self) -> int:

@@ -38,6 +38,7 @@ class Action(enum.StrEnum):
 
 _POSTING = frozenset({Action.CREATE, Action.WITHDRAW, Action.REVERSE, Action.RETRY})
 ACTING = _POSTING | {Action.CANCEL, Action.VOID}
+_EFFECT_TYPES = tuple(EffectType)
 _BOTH_OR_NEITHER = (EffectType.COST_TRANSACTION, EffectType.INTERCOMPANY_CHARGE)
 _UNSENT = frozenset({State.PLANNED, State.HELD, State.READY})
 _SENT = frozenset({State.IN_FLIGHT, State.AMBIGUOUS, State.RESOLVING, State.CONFIRMED})
@@ -93,20 +94,23 @@ def plan_entry(
         return []
     planned: list[tuple[_Chain, list[PlanItem]]] = []
     shut: dict[EffectType, frozenset[str]] = {}
-    for effect_type in EffectType:
-        mine = [p for p in postings if p.effect_type is effect_type] if postings else []
-        mine.sort(key=lambda p: p.revision)
-        if not mine and decision.effect(effect_type) is None and decision.hold(effect_type) is None:
+    concerned = {what.effect_type for what in (*decision.effects, *decision.holds, *postings)}
+    for effect_type in _EFFECT_TYPES:
+        if effect_type not in concerned:
             continue
+        mine = [p for p in postings if p.effect_type is effect_type]
+        mine.sort(key=lambda p: p.revision)
         chain = _Chain(decision, effect_type, mine, on_document, cancelled=cancelled, tenant=tenant)
         planned.append((chain, chain.left_alone() if effect_type in decision.left_alone else chain.items()))
         # A draft invoice line is in no period; finance dates the invoice.
         bills = effect_type is EffectType.BILLING_LINE
-        shut[effect_type] = frozenset() if bills else chain.shut(planned[-1][1], closed or {})
-    # One piece of work that is in two entities' books is in both, or waits in both.
-    between = frozenset[str]().union(*(shut.get(effect_type, ()) for effect_type in _BOTH_OR_NEITHER))
-    shut |= dict.fromkeys(_BOTH_OR_NEITHER, between)
-    items = [item for chain, wanted in planned for item in chain.outside(shut[chain.effect_type], wanted)]
+        shut[effect_type] = frozenset() if bills or not closed else chain.shut(planned[-1][1], closed)
+    items = [item for _, wanted in planned for item in wanted]
+    if any(shut.values()):
+        # One piece of work that is in two entities' books is in both, or waits in both.
+        between = frozenset[str]().union(*(shut.get(effect_type, ()) for effect_type in _BOTH_OR_NEITHER))
+        shut |= dict.fromkeys(_BOTH_OR_NEITHER, between)
+        items = [item for chain, wanted in planned for item in chain.outside(shut[chain.effect_type], wanted)]
     return [_shadow(item) for item in items] if decision.mode is Mode.SHADOW else items
 
 
@@ -138,6 +142,8 @@ class _Chain:
     def items(self) -> list[PlanItem]:
         """What is to be done, as if every period were open."""
         held = [self._item(Action.HOLD, self.hold.detail, hold=self.hold)] if self.hold is not None else []
+        if not self.postings:
+            return self._act_on(()) + held
         cancelled = [p for p in self.postings if p.state is State.VERIFIED and self._is_cancelled(p)]
         voided = [item for p in reversed(cancelled) for item in self._void(p)]
         if not all(item.acts for item in voided):

@@ -6,6 +6,7 @@ the tables has an index on its instants.
 
 import datetime as dt
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, Table, func, select
 
@@ -58,7 +59,7 @@ def equal_webhooks(connection: Connection, tenant: str, since: dt.datetime) -> i
 
 def _events(
     connection: Connection, tenant: str, since: dt.datetime, event: Event, entities: Collection[str] | None
-) -> Select[tuple[dt.datetime]]:
+) -> Select[Any]:
     table = posting_event.c
     return (
         _recent(connection, posting_event, table.at, since)
@@ -69,7 +70,7 @@ def _events(
 
 def _recent(
     connection: Connection, table: Table, at: Column[dt.datetime], since: dt.datetime
-) -> Select[tuple[dt.datetime]]:
+) -> Select[Any]:
     first = _first_since(connection, table, at, since - _SLACK)
     return select(at.label("at")).select_from(table).where(table.c.id >= first, at >= since)
 
@@ -91,7 +92,7 @@ def _first_since(connection: Connection, table: Table, at: ColumnElement[dt.date
     return low
 
 
-def _by_hour(connection: Connection, rows: Select[tuple[dt.datetime]]) -> Sequence[RowMapping]:
+def _by_hour(connection: Connection, rows: Select[Any]) -> Sequence[RowMapping]:
     recent = rows.subquery()
     hour = func.date_trunc("hour", recent.c.at, "UTC").label("hour")
     return connection.execute(select(hour, func.count().label("number")).group_by(hour)).mappings().all()

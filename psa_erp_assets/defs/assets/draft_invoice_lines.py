@@ -27,7 +27,8 @@ def posting_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]
     runtime, partition = runtime_of(context), partition_of(context.partition_key)
     contracts = posting.with_late_changes(context, partition, posting.contracts_of(context))
     plan = sync.plan_and_apply(runtime, partition, created_by=posting.created_by(context), contracts=contracts)
-    return dg.MaterializeResult(metadata=presenting.plan(plan))
+    page = presenting.console_link(runtime.settings.console_url, f"/plans/{plan.id}")
+    return dg.MaterializeResult(metadata={**presenting.plan(plan), "page": page})
 
 
 @policies.partitioned_asset(

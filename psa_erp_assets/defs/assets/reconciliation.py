@@ -101,6 +101,9 @@ def _three_way(catalog: Catalog) -> dg.AssetsDefinition:
                 ),
                 "unexplained": sum(not row.explained for row in found.rows),
                 **presenting.minutes(found.minutes),
+                "page": presenting.console_link(
+                    runtime.settings.console_url, "/reconciliation", entity=partition[0], month=partition[1]
+                ),
             }
         )
 

@@ -1,0 +1,34 @@
+"""The documentation of the reporting store in the console: what it shows, how it is searched."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from sqlalchemy import Engine
+
+from psa_erp_assets_tests.support.console import HOSTILE, make_app, served
+
+
+@pytest.fixture
+def console(store_engine: Engine) -> Iterator[str]:
+    with served(make_app(store_engine)) as address:
+        yield address
+
+
+def test_every_model_is_there_and_a_search_finds_a_column(console: str) -> None:
+    """Whoever looks for a figure would not learn that a mart has it, or what it means."""
+    everything = httpx.get(f"{console}/models", timeout=60).text
+    assert 'id="mart_dso"' in everything
+    assert 'id="stg_invoices"' in everything
+    found = httpx.get(f"{console}/models", params={"search": "count-back dso"}, timeout=60).text
+    assert 'id="mart_dso"' in found
+    assert 'id="stg_invoices"' not in found
+    assert "fct_invoice.open_entity_amount" in found, "a column must say where it comes from"
+
+
+def test_a_search_without_a_hit_says_so_and_shows_nothing_foreign(console: str) -> None:
+    """What somebody puts into a link would run on the page."""
+    answer = httpx.get(f"{console}/models", params={"search": HOSTILE[:200]}, timeout=60)
+    assert answer.status_code == 200
+    assert "No model has all of these words" in answer.text
+    assert "<script>" not in answer.text
