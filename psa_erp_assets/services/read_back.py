@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, Row
 
@@ -96,7 +95,7 @@ def read_back(runtime: Runtime, partition: Partition) -> ReadBackResult:
     return found
 
 
-def _make_due(connection: Connection, tenant: str, wrong: Sequence[Row[Any]], now: dt.datetime) -> None:
+def _make_due(connection: Connection, tenant: str, wrong: Sequence[Row[*tuple[str, ...]]], now: dt.datetime) -> None:
     """What a document that finance has cancelled makes wrong is put right by its next plan."""
     ids = {head_id(row.object_id, ServiceMonth.parse(row.service_month), row.legal_entity) for row in wrong}
     heads = work_heads.heads(connection, tenant, ids)

@@ -68,9 +68,7 @@ def _events(
     )
 
 
-def _recent(
-    connection: Connection, table: Table, at: Column[dt.datetime], since: dt.datetime
-) -> Select[Any]:
+def _recent(connection: Connection, table: Table, at: Column[dt.datetime], since: dt.datetime) -> Select[Any]:
     first = _first_since(connection, table, at, since - _SLACK)
     return select(at.label("at")).select_from(table).where(table.c.id >= first, at >= since)
 

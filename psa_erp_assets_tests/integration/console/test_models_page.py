@@ -6,11 +6,14 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
+from psa_erp_assets.services.reporting import models
 from psa_erp_assets_tests.support.console import HOSTILE, make_app, served
 
 
 @pytest.fixture
 def console(store_engine: Engine) -> Iterator[str]:
+    # Read once a process; the page would say for some seconds that it is being read.
+    models()
     with served(make_app(store_engine)) as address:
         yield address
 
