@@ -103,7 +103,7 @@ def decide_partition(
         )
         for decision in settled.decisions:
             of_contract = decision.object_id.startswith("contract:")
-            here = decision.route.legal_entity == partition[0] if of_contract else _fact_of(decision) in items
+            here = decision.route.legal_entity == partition[0] if of_contract else fact_of(decision) in items
             (alone if here else elsewhere).append(decision)
         if contract_month_id(contract_id, month, partition[0]) in object_ids:
             closings[contract_id] = settled.closing
@@ -151,7 +151,8 @@ def _of_other_sellers(
     return frozenset(of_all), found
 
 
-def _fact_of(decision: Decision) -> str:
+def fact_of(decision: Decision) -> str:
+    """The id of the fact that a decision is about, whole or in the part that a credit has freed."""
     return decision.object_id.partition("#")[0]
 
 

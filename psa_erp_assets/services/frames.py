@@ -28,7 +28,7 @@ from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.records import Expense, Milestone, TimeEntry, WorkItem
 from psa_erp_assets.services import canonical
 from psa_erp_assets.services.contract_account import contract_account
-from psa_erp_assets.services.deciding import decide_partition
+from psa_erp_assets.services.deciding import decide_partition, fact_of
 from psa_erp_assets.services.read_back import erp_company
 from psa_erp_assets.services.reconciliation import Reconciliation
 from psa_erp_assets.services.runtime import Runtime
@@ -157,7 +157,7 @@ def decided_work(runtime: Runtime) -> pd.DataFrame:
             decided = decide_partition(connection, runtime.scope, partition, decider=decider)
             for decision in decided.decisions:
                 if decision.outcome is not Outcome.NONE:
-                    rows += _parts_of(decision, decided.items.get(decision.object_id), decided.master)
+                    rows += _parts_of(decision, decided.items.get(fact_of(decision)), decided.master)
     return _frame(rows, lake_tables.DECIDED_WORK)
 
 
