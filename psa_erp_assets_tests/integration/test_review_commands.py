@@ -192,7 +192,7 @@ def test_a_credit_that_cannot_be_fails_and_says_why(terminal: Terminal) -> None:
     message = terminal.fails(*ask, "--rebill", "--json")
     assert "has no billing line in the ERP" in message
     assert "psa-erp trace" in message
-    assert "no time entry 'nowhere' has arrived" in terminal.fails("credit", "nowhere", *ask[2:], "--write-off")
+    assert "nothing with the id 'nowhere' has arrived" in terminal.fails("credit", "nowhere", *ask[2:], "--write-off")
     assert terminal.run(*ask).exit_code == 2, "whether it is billed again has no default"
 
 
