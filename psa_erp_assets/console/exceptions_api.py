@@ -5,7 +5,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
@@ -198,7 +198,9 @@ def exceptions_api_router(engine: Engine, scope: Scope, *, clock: Callable[[], d
         return list(found)
 
     @router.get("/requests", summary="What people asked for")
-    def read_requests(actor: Viewer, waiting: bool = True) -> list[Request]:
+    def read_requests(
+        actor: Viewer, waiting: Annotated[bool, Query(description="Only those that wait for a decision.")] = True
+    ) -> list[Request]:
         """Requests, latest first: those that wait for a decision, or the last 200."""
         with snapshot(engine) as connection:
             found = list_requests(connection, scope, waiting=waiting, limit=200)
