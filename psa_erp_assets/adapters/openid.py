@@ -9,13 +9,13 @@ import datetime as dt
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import KeySet, KeySetSerialization
 
 from psa_erp_assets.adapters.passwords import same
 
@@ -123,7 +123,9 @@ class OpenIdProvider:
                 for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
                     _safe(str(description.get(name, "")))
                 try:
-                    keys = KeySet.import_key_set(_asked("GET", str(description["jwks_uri"])))  # type: ignore[arg-type]
+                    keys = KeySet.import_key_set(
+                        cast("KeySetSerialization", _asked("GET", str(description["jwks_uri"])))
+                    )
                 except (JoseError, ValueError, KeyError, TypeError) as error:
                     raise OpenIdUnreachableError("the provider's keys cannot be read") from error
                 self._read = now, description, keys

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import psycopg
 from psycopg import sql
 
@@ -193,9 +194,7 @@ def _load(lake: duckdb.DuckDBPyConnection, world: World, folder: Path) -> None:
 
 def _table(lake: duckdb.DuckDBPyConnection, name: str, columns: str, rows: Iterable[Sequence[Any]]) -> None:
     lake.execute(f"CREATE TABLE {name} ({columns})")
-    values = list(rows)
-    marks = ", ".join("?" * len(values[0]))
-    lake.executemany(f"INSERT INTO {name} VALUES ({marks})", values)  # noqa: S608  # names of this module alone
+    lake.append(name, pd.DataFrame(list(rows), dtype=object))
 
 
 def _versions(contract: Contract, world: World) -> Iterable[Sequence[Any]]:

@@ -80,7 +80,10 @@ def audit_router(engine: Engine, environment: Environment, *, tenant: str, prove
         tags=["reading"],
         summary="Proof that entries are in the log",
         response_model=dict[str, Any],
-        responses={404: {"model": Refusal, "description": "No such entry is under a checkpoint."}},
+        responses={
+            404: {"model": Refusal, "description": "No such entry is under a checkpoint."},
+            422: {"model": Refusal, "description": "A part of the address is not understood."},
+        },
     )
     def read_proof(wanted: Wanted) -> JSONResponse:
         """Leaf, document and path to the signed root of each entry; docs/audit.md says how to check it."""

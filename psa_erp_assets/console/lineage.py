@@ -27,7 +27,7 @@ from psa_erp_assets.services.trace import NotFoundError, Trace, trace
 Text = Annotated[str, Query(pattern=ENTRY_ID, description="Any id: of work, a posting, an ERP line or invoice, …")]
 Company = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,30}$", description="The ERP's id of the company.")]
 ErpId = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f/]{1,100}$", description="The ERP's id of the invoice.")]
-Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
+Number = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number that the store gave it.")]
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     401: {"model": Refusal, "description": "Nobody has signed in, and no token was sent."},
     403: {"model": Refusal, "description": "It belongs to a legal entity that the account has no role for."},

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, Depends, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
@@ -52,6 +52,10 @@ class MappingRow(BaseModel):
     valid_to: dt.date | None
     method: str
     decision_id: int | None
+
+
+_From = Annotated[dt.date | None, Query(description="First day; the first that is synchronized if left out.")]
+_To = Annotated[dt.date | None, Query(description="Last day; for good if left out.")]
 
 
 class _Body(BaseModel):
@@ -175,9 +179,7 @@ def _reading(router: APIRouter, engine: Engine, scope: Scope) -> None:
 
 def _deciding(router: APIRouter, engine: Engine, scope: Scope, clock: Callable[[], dt.datetime]) -> None:
     @router.get("/proposals/{proposal_id}/effect", summary="What accepting would do", dependencies=_VIEW)
-    def read_effect(
-        proposal_id: values.ProposalId, valid_from: dt.date | None = None, valid_to: dt.date | None = None
-    ) -> PlanEffect:
+    def read_effect(proposal_id: values.ProposalId, valid_from: _From = None, valid_to: _To = None) -> PlanEffect:
         """What becomes of held work and of amounts by contract. It is tried out and taken back."""
         with _refusals():
             with snapshot(engine) as connection:

@@ -219,6 +219,7 @@ POSTINGS = _table(
         _column("service_date", DATE, "Local date of the work."),
         _column("created_at", INSTANT, "When the posting was planned."),
         _maybe("verified_at", INSTANT, "When the ERP was last seen to hold it as sent; null if never."),
+        _maybe("takes_back_minutes", WHOLE, "Minutes of what a reversal or withdrawal takes back; else null."),
         _maybe(
             "booked_as",
             TEXT,

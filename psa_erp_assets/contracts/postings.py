@@ -12,14 +12,15 @@ _IN_ERP = [State.CONFIRMED.value, State.VERIFIED.value, State.DRIFT.value]
 
 
 def _signed(frame: pd.DataFrame) -> "pd.Series[bool]":
-    """Amount and minutes are not of opposite signs, and the effect itself never takes time back.
+    """Amount and minutes are not of opposite signs, and reversals and withdrawals undo what they take back.
 
-    A reversal or withdrawal may be of a reversal. What is no time has an amount of either sign: a refunded expense,
+    That is time, but for the reversal of a reversal. What is no time has an amount of either sign: a refunded expense,
     revenue that is corrected.
     """
     amounts, minutes = frame["amount"].map(_sign), frame["minutes"].map(_sign)
-    wanted = minutes.where(frame["leg"] != Leg.ORIGINAL, 1)
-    return (minutes == 0) | ((minutes == wanted) & ((amounts == minutes) | (amounts == 0)))
+    undoes = 1 - 2 * (frame["takes_back_minutes"].fillna(1) > 0).astype(int)
+    wanted = undoes.where(frame["leg"] != Leg.ORIGINAL, 1)
+    return (minutes == 0) | ((minutes == wanted) & ((amounts == wanted) | (amounts == 0)))
 
 
 def _sign(value: object) -> int:

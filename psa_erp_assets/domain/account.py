@@ -117,21 +117,21 @@ class _Account:
             for code, retainer in self.retainers.items()
         }
 
-    def take_credited(self, item: WorkItem, decision: Decision, credits: Sequence[Credit]) -> Iterator[Decision]:  # noqa: A002
+    def take_credited(self, item: WorkItem, decision: Decision, of_entry: Sequence[Credit]) -> Iterator[Decision]:
         """The decision about what is left of an entry, and those about what was credited of it.
 
         What finance has credited by hand has used the retainer's hours with the line that stays: billed again, it uses
         none, and there is no more of it than the line has.
         """
-        left, *apart = _credited(decision, credits, self.decider.rules.rounding)
+        left, *apart = _credited(decision, of_entry, self.decider.rules.rounding)
         kept = self.take(item, left)
         yield kept
-        self.take_back(kept, [c for c in credits if c.in_erp])
+        self.take_back(kept, [c for c in of_entry if c.in_erp])
         line = kept.effect(_BILLING)
         billed = line.minutes if line is not None else 0
         component = self._component(decision.component, item.service_date)
         retained = component is not None and component.retainer is not None
-        for credit, part in zip(credits, apart, strict=True):
+        for credit, part in zip(of_entry, apart, strict=True):
             if part.outcome is Outcome.HOLD and kept.hold(_BILLING) is None:
                 yield replace(part, outcome=Outcome.NONE, holds=())
             elif credit.in_erp and retained:

@@ -137,20 +137,30 @@ POSTING: dict[str, Any] = dict.fromkeys(postings.SENT_AS_PLANNED.table.schema.na
     [
         {},
         {"leg": "reversal", "amount": Decimal(-120), "minutes": -60},
+        {"leg": "reversal", "takes_back_minutes": -60},
         {"leg": "withdrawal", "operation": "withdraw", "amount": Decimal(-120), "minutes": -60},
         {"amount": Decimal(0)},
         {"minutes": 0},
         {"minutes": 0, "amount": Decimal(-42)},
         {"leg": "reversal", "minutes": 0, "amount": Decimal(42)},
     ],
-    ids=["time", "its reversal", "its withdrawal", "at no rate", "a fee", "a refunded expense", "the reversal of one"],
+    ids=[
+        "time",
+        "its reversal",
+        "the reversal of that",
+        "its withdrawal",
+        "at no rate",
+        "a fee",
+        "a refunded expense",
+        "the reversal of one",
+    ],
 )
 def test_fees_expenses_and_revenue_may_be_of_either_sign(change: dict[str, Any]) -> None:
     """Without minutes there is no sign to expect: the check would be red for every fee and for corrected revenue."""
     assert broken(postings.SENT_AS_PLANNED, POSTING | change).empty
 
 
-@pytest.mark.parametrize("change", [{"amount": Decimal(-120)}, {"minutes": -60}])
+@pytest.mark.parametrize("change", [{"amount": Decimal(-120)}, {"minutes": -60}, {"leg": "reversal"}])
 def test_time_that_is_taken_back_the_wrong_way_is_found(change: dict[str, Any]) -> None:
     """A credit that bills a second time is the most expensive sign of all."""
     assert len(broken(postings.SENT_AS_PLANNED, POSTING | change)) == 1

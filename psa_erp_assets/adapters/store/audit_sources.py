@@ -96,7 +96,7 @@ class Source:
 
     def row(self, found: Row[Any]) -> SourceRow:
         """What a row says. `personal` is the hash of its personal part."""
-        values = dict(found._mapping)  # noqa: SLF001 - the public name of it
+        values = dict(zip(found._fields, found, strict=True))
         ref, personal = values.pop("ref_"), values.pop("personal", None)
         kind, subject, actor, at = self.head(found)
         said: dict[str, Any] = {}
@@ -120,7 +120,8 @@ class Source:
 
 
 def _label(column: ColumnElement[Any]) -> str:
-    name: str = getattr(column, "name")  # noqa: B009 - columns and labels have it
+    name = column.key
+    assert name is not None, "columns and labels have one"
     return f"posting.{name}" if getattr(column, "table", None) is schema.posting else name
 
 

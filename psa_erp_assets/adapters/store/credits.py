@@ -58,23 +58,23 @@ def of_objects(connection: Connection, tenant: str, object_ids: Collection[str])
     )
 
 
-def _standing(connection: Connection, tenant: str, credits: list[Credit]) -> list[Credit]:  # noqa: A002
+def _standing(connection: Connection, tenant: str, every: list[Credit]) -> list[Credit]:
     """The credits, those in the ERP less what has been cancelled there, the oldest first.
 
     What the mirror has not seen yet stands: finance may have made it a minute ago.
     """
     by_hand: Counter[str] = Counter()
-    for made in credits:
+    for made in every:
         by_hand[made.object_id] += made.minutes if made.in_erp else 0
     in_erp = [object_id for object_id, minutes in by_hand.items() if minutes]
     if not in_erp:
-        return credits
+        return every
     gone = {
         object_id: min(cancelled, max(0, by_hand[object_id] - standing))
         for object_id, (standing, cancelled) in erp_documents.credited_minutes(connection, tenant, in_erp).items()
     }
     left = []
-    for made in credits:
+    for made in every:
         lost = min(made.minutes, gone.get(made.object_id, 0)) if made.in_erp else 0
         if lost:
             gone[made.object_id] -= lost

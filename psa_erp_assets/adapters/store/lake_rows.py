@@ -43,7 +43,7 @@ def recorded_at(connection: Connection, tenant: str, partition: Partition) -> di
 
 def postings(connection: Connection, tenant: str, partition: Partition) -> Sequence[RowMapping]:
     """The ledger of effects of a partition."""
-    table, event = posting.c, posting_event.c
+    table, event, taken_back = posting.c, posting_event.c, posting.alias("taken_back")
     verified_at = select(func.max(event.at)).where(event.key == table.key, event.event == "verified").scalar_subquery()
     names = ("key", "legal_entity", "service_month", "effect_type", "leg", "operation", "object_id", "revision")
     content = ("state", "amount", "currency", "minutes", "erp_id", "service_date", "created_at")
@@ -51,8 +51,10 @@ def postings(connection: Connection, tenant: str, partition: Partition) -> Seque
         select(
             *(table[name] for name in (*names, *content)),
             verified_at.label("verified_at"),
+            taken_back.c.minutes.label("takes_back_minutes"),
             _booked_as(table.effect_type, table.payload).label("booked_as"),
         )
+        .join_from(posting, taken_back, taken_back.c.key == table.target_key, isouter=True)
         .where(table.tenant == tenant, table.legal_entity == partition[0], table.service_month == partition[1])
         .order_by(table.key)
     )

@@ -12,13 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.schema import CreateSchema
 
-from psa_erp_assets.adapters.store import schema_access as _schema_access  # noqa: F401 - its tables are compared
-from psa_erp_assets.adapters.store import schema_audit as schema_audit  # noqa: PLC0414 - its tables are compared
-from psa_erp_assets.adapters.store import schema_connections as _schema_connections  # noqa: F401 - is compared
-from psa_erp_assets.adapters.store import schema_exceptions  # noqa: F401 - its tables belong to the metadata
-from psa_erp_assets.adapters.store import schema_mappings as _schema_mappings  # noqa: F401 - its tables are compared
-from psa_erp_assets.adapters.store import schema_notifications as _schema_notifications  # noqa: F401 - is compared
-from psa_erp_assets.adapters.store.schema import SCHEMA, metadata
+from psa_erp_assets.adapters.store.all_tables import SCHEMA, metadata
 
 VERSION_TABLE = "alembic_version"
 # Names the advisory lock; any number will do as long as it stays the same.
