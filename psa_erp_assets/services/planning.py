@@ -178,13 +178,17 @@ def items_of(engine: Engine, plan: Plan, actions: Collection[Action] | None = No
 
 def is_overtaken(connection: Connection, engine: Engine, scope: Scope, plan: plans.StoredPlan) -> bool:
     """Whether another plan than this one would be made now. The caller has locked the partition."""
-    common, master = _master(connection, scope)
-    planner = _SectionPlanner(connection, engine, scope, plan.partition, Decider(master, scope.rules))
-    sections = {s.contract_id: s for s in plan_sections.of_plan(connection, plan.id)}
+    sections = {section.contract_id: section for section in plan_sections.of_plan(connection, plan.id)}
+    common = basis.of_tenant(connection, scope)
     now = _bases(connection, scope.tenant, plan.partition, plan.contracts, common)
     if now.keys() != sections.keys():
         return True
-    return any(planner.has_changed(section, now[contract_id]) for contract_id, section in sections.items())
+    doubtful = [section for contract_id, section in sections.items() if section.basis != now[contract_id]]
+    if not doubtful:
+        return False
+    decider = Decider(canonical.load_master(connection, scope), scope.rules)
+    planner = _SectionPlanner(connection, engine, scope, plan.partition, decider)
+    return any(planner.has_changed(section) for section in doubtful)
 
 
 def partition_of(engine: Engine, scope: Scope, plan_id: int) -> Partition:
@@ -266,9 +270,9 @@ class _SectionPlanner:
             now=now,
         )
 
-    def has_changed(self, section: Section, basis: str) -> bool:
-        """Whether another section than this one would be made now, whose basis is given."""
-        return section.basis != basis and self._draft(section.contract_id).facts_hash != section.facts_hash
+    def has_changed(self, section: Section) -> bool:
+        """Whether another section than this one would be made now."""
+        return self._draft(section.contract_id).facts_hash != section.facts_hash
 
     def _draft(self, contract_id: str | None) -> Draft:
         return make_draft(

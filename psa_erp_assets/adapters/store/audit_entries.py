@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert
 
 from psa_erp_assets.adapters.store.schema_audit import audit_entry, audit_personal
 from psa_erp_assets.domain import audit
@@ -49,11 +49,3 @@ def append(
             ],
         )
     return entry_id
-
-
-def latest_detail(connection: Connection, tenant: str, kind: str) -> Mapping[str, Any] | None:
-    """The detail of the latest entry of a kind."""
-    table = audit_entry.c
-    query = select(table.detail).where(table.tenant == tenant, table.kind == kind).order_by(table.id.desc()).limit(1)
-    found: Mapping[str, Any] | None = connection.execute(query).scalar_one_or_none()
-    return found

@@ -189,13 +189,6 @@ def notes(connection: Connection, item_id: int) -> Sequence[RowMapping]:
     return connection.execute(statement.order_by(table.id)).mappings().all()
 
 
-def note_counts(connection: Connection, ids: Collection[int]) -> Mapping[int, int]:
-    """How many notes the items have, without those that have none."""
-    table = exception_note.c
-    statement = select(table.item_id, func.count()).where(table.item_id == _ids(ids)).group_by(table.item_id)
-    return {row[0]: row[1] for row in connection.execute(statement)}
-
-
 def add_request(
     connection: Connection,
     tenant: str,
