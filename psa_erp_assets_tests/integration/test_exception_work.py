@@ -14,11 +14,13 @@ from psa_erp_assets.adapters.store.exceptions import Sighting, open_or_touch, re
 from psa_erp_assets.adapters.store.schema_audit import audit_entry
 from psa_erp_assets.adapters.store.schema_exceptions import write_off
 from psa_erp_assets.domain.access import Actor, Grant, Role
+from psa_erp_assets.domain.decision import Outcome
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.exception_duties import Priority
 from psa_erp_assets.domain.faults import Owner
 from psa_erp_assets.domain.posting import State
 from psa_erp_assets.services import exception_work, replay, sync
+from psa_erp_assets.services.deciding import decide_partition
 from psa_erp_assets.services.exception_cases import Case, Wanted, case_story, list_cases, list_groups, totals
 from psa_erp_assets.services.exception_work import Chosen, Work, WorkRefusedError
 from psa_erp_assets.services.runtime import Runtime
@@ -285,6 +287,23 @@ def test_a_write_off_needs_two_people(desk: Desk) -> None:
         assert work_heads.dirty_objects(connection, TENANT, SEPTEMBER) == {E1}
     with pytest.raises(WorkRefusedError, match="already"):
         exception_work.decide(desk.work(BOB), asked.request, approve=False, note="no")
+
+
+def test_what_is_written_off_is_planned_as_given_up_until_it_changes(desk: Desk) -> None:
+    """The same eight hours would be back on the list with the next run, or a later correction be lost."""
+    asked = exception_work.ask_write_off(desk.work(), Chosen(ids=(held(desk).item.id,)), "goodwill")
+    assert asked.request is not None
+    exception_work.decide(desk.work(BOB), asked.request, approve=True, note="agreed with the partner")
+    desk.run()
+    assert desk.open(Wanted(group="no_bill_rate")) == []
+    with desk.engine.connect() as connection:
+        [decision] = decide_partition(connection, SCOPE, SEPTEMBER).decisions
+    assert (decision.outcome, decision.minutes_of(Outcome.WRITTEN_OFF)) == (Outcome.WRITTEN_OFF, 480)
+    assert "written off by bob: goodwill" in decision.reasons
+    assert decision.effect(EffectType.COST_TRANSACTION) is not None, "what it cost is cost all the same"
+    receive(desk.engine, psa_payload("e1", 600), now=desk.later())
+    desk.run()
+    assert len(desk.open(Wanted(group="no_bill_rate"))) == 1
 
 
 def test_an_approver_of_another_entity_does_not_approve(desk: Desk) -> None:

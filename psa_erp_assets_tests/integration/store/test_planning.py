@@ -3,20 +3,31 @@
 import datetime as dt
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import Engine, select
 
-from psa_erp_assets.adapters.store import decisions, erp_documents, exceptions, master_records, schema, work_heads
+from psa_erp_assets.adapters.store import (
+    contract_balances,
+    decisions,
+    erp_documents,
+    exceptions,
+    master_records,
+    schema,
+    work_heads,
+)
+from psa_erp_assets.adapters.store import credits as credit_rows
 from psa_erp_assets.adapters.store.postings import PgPostingStore
+from psa_erp_assets.domain.balances import Balance, ComponentBalance
+from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.posting import Posting, State
 from psa_erp_assets.domain.reconcile import CANCELLED
-from psa_erp_assets.domain.records import AccountingPeriod
+from psa_erp_assets.domain.records import AccountingPeriod, Credit
 from psa_erp_assets.services import planning, touching
 from psa_erp_assets.services.deciding import decide_partition
 from psa_erp_assets.services.planning import Plan, PlanNotFoundError, PlanOvertakenError
@@ -335,3 +346,59 @@ def test_lines_of_a_cancelled_invoice_are_billed_again(store: Engine) -> None:
         (p.object_id, p.amount, State.READY) for p in lines
     )
     assert not propose(store, LATER).acting
+
+
+def _an_edit(engine: Engine) -> None:
+    receive(engine, psa_payload("e1", 75), now=LATER)
+
+
+def _a_rate(engine: Engine) -> None:
+    keep_master(engine, make_master(bill_rates=(bill_rate("1.00"),)), LATER)
+
+
+def _an_answer_of_the_erp(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(schema.posting.update().values(state=State.REJECTED.value, fault_code="posting_rejected"))
+
+
+def _a_credit(engine: Engine) -> None:
+    given = Credit(
+        id="c1", object_id="time_entry:clockify:e1", minutes=10, rebill=False, in_erp=False, reason="goodwill"
+    )
+    with engine.begin() as connection:
+        credit_rows.add(connection, TENANT, given, requested_by="test", now=LATER)
+
+
+def _an_opening_balance(engine: Engine) -> None:
+    before = Balance(components={"main": ComponentBalance(minutes=60)})
+    with engine.begin() as connection:
+        contract_balances.put(connection, TENANT, "CTR-0001", ServiceMonth(2026, 8), closing=before, now=LATER)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_an_edit, _a_rate, _an_answer_of_the_erp, _a_credit, _an_opening_balance],
+    ids=lambda change: change.__name__,
+)
+def test_a_section_is_shared_until_anything_that_it_was_made_from_changes(
+    store: Engine, change: Callable[[Engine], None]
+) -> None:
+    """A plan would take what was right yesterday for what is right today, or each look would cost a whole month."""
+    apply(store, propose(store))
+    first = propose(store, LATER)
+    again = propose(store, LATER + dt.timedelta(minutes=1))
+    assert again.sections == first.sections
+    assert again.id != first.id
+    change(store)
+    assert set(propose(store, LATER + dt.timedelta(minutes=2)).sections).isdisjoint(first.sections)
+
+
+def test_what_went_there_and_back_is_decided_anew(store: Engine) -> None:
+    """The decisions on record are those of the way back; a section of before it would leave them wrong."""
+    first = propose(store)
+    _a_rate(store)
+    changed = propose(store, LATER)
+    keep_master(store, make_master(), LATER)
+    back = propose(store, LATER)
+    assert len({*first.sections, *changed.sections, *back.sections}) == 3
+    assert back.amounts() == first.amounts() != changed.amounts()
