@@ -32,10 +32,10 @@ OlderThan = Annotated[
     Annotated[int, Field(ge=1, le=24 * 3_650)] | None, _EMPTY, Query(description="Open for so many hours at least.")
 ]
 Overdue = Annotated[bool, Query(description="Only those that are later than their class allows.")]
-GroupName = Annotated[
-    str,
-    Path(pattern=r"^[a-z_]{1,60}/[^\x00-\x1f\x7f]{0,200}$", description="A code and a cause, as code/cause."),
-]
+_GROUP, _GROUP_SAID = r"^[a-z_]{1,60}/[^\x00-\x1f\x7f]{0,200}$", "A code and a cause, as code/cause."
+GroupName = Annotated[str, Path(pattern=_GROUP, description=_GROUP_SAID)]
+GroupAsked = Annotated[str, Query(pattern=_GROUP, description=_GROUP_SAID)]
+"""The same as a query: what is between two slashes of an address cannot hold one (OpenAPI 3.1, path templating)."""
 ItemId = Annotated[int, Path(ge=1, le=2**63 - 1, description="The exception's number.")]
 RequestId = Annotated[int, Path(ge=1, le=2**63 - 1, description="The request's number.")]
 NOBODY = "nobody"

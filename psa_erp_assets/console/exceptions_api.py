@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from psa_erp_assets.console.access import requires
 from psa_erp_assets.console.errors import Problem, Refusal
-from psa_erp_assets.console.exception_query import GroupName, ItemId, RequestId, asked_for, refusals
+from psa_erp_assets.console.exception_query import GroupAsked, ItemId, RequestId, asked_for, refusals
 from psa_erp_assets.console.guarding import GuardedRoute
 from psa_erp_assets.console.reading import PageNumber, snapshot
 from psa_erp_assets.domain.access import Actor, Permission
@@ -160,8 +160,8 @@ def exceptions_api_router(engine: Engine, scope: Scope, *, clock: Callable[[], d
         with snapshot(engine) as connection:
             return list(list_groups(connection, scope, wanted, entities=actor.entities(Permission.VIEW), now=clock()))
 
-    @router.get("/groups/{group:path}", summary="The items of a cause")
-    def read_group(actor: Viewer, group: GroupName, page: PageNumber = 1) -> list[Case]:
+    @router.get("/groups/items", summary="The items of a cause")
+    def read_group(actor: Viewer, group: GroupAsked, page: PageNumber = 1) -> list[Case]:
         """A page of 100 open items of a group, oldest first."""
         with snapshot(engine) as connection:
             found = list_cases(
