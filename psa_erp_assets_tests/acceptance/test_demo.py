@@ -176,7 +176,7 @@ def test_commands_go_on_where_the_demo_ended(environ: dict[str, str], summary: d
     for cause in json.loads(exceptions.stdout)["groups"]:
         by_code[cause["code"]] += cause["items"]
     assert by_code == summary["open_exceptions_by_code"]
-    items = [item["object_id"] for item in json.loads(exceptions.stdout)["items"]]
+    items = [case["item"]["object_id"] for case in json.loads(exceptions.stdout)["items"]]
     entry = next(object_id for object_id in items if object_id.startswith("time_entry:"))
     trace = _psa_erp(environ, "trace", entry)
     assert trace.returncode == 0
