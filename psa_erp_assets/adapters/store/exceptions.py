@@ -106,7 +106,8 @@ def resolve_absent(
         tuple_(table.code, table.object_id).not_in(select(still.c.code, still.c.object_id)),
     )
     if looked_at is not None:
-        absent &= table.object_id == func.any(_texts(list(looked_at)))
+        # As rows, which the database hashes; an array it would look through anew for each open item.
+        absent &= table.object_id.in_(select(func.unnest(_texts(list(looked_at)))))
     connection.execute(update(exception_item).where(absent, table.dismissed).values(dismissed=False))
     resolved = update(exception_item).where(absent, table.resolved_at.is_(None))
     return connection.execute(resolved.values(resolved_at=now, resolution=resolution)).rowcount
