@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from psa_erp_assets.domain.effects import CostKind, CostTransaction, IntercompanyCharge
-from psa_erp_assets.domain.master import MasterData
-from psa_erp_assets.domain.money import Money, Rounding, divide, for_minutes
+from psa_erp_assets.domain.master import Conversion, MasterData
+from psa_erp_assets.domain.money import Money, Rounding, divide, worth
 from psa_erp_assets.domain.records import Employee, LegalEntity, TimeEntry
 
 _EXACT = decimal.Context(prec=50)
@@ -47,11 +47,10 @@ class CostGap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """The ERP company that an amount goes to, and units of its currency for one unit of the cost rate's."""
+    """The ERP company that an amount goes to, and what an hour is worth in its currency, unrounded."""
 
     erp_company: str
-    currency: str
-    fx: Decimal
+    per_hour: Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +129,13 @@ def labor_rate(
     versions = {"cost_rate": rate.id}
     if into.rate_ids:
         versions["cost_fx"] = ",".join(into.rate_ids)
-    books = Books(erp_company=selling.erp_company, currency=selling.currency, fx=into.rate)
     if employee.legal_entity == selling.code:
         return LaborRate(
-            employee_name=employee.name, per_hour=rate.per_hour, selling=books, employing=None, versions=versions
+            employee_name=employee.name,
+            per_hour=rate.per_hour,
+            selling=_books(selling, rate.per_hour, into),
+            employing=None,
+            versions=versions,
         )
     if employing is None:
         detail = f"{employee.legal_entity}, which employs {employee.id}, has no company in the ERP"
@@ -144,11 +146,12 @@ def labor_rate(
     if out_of.rate_ids:
         versions["charge_fx"] = ",".join(out_of.rate_ids)
     versions["intercompany_mark_up"] = str(policy.intercompany_mark_up)
+    per_hour = rate.per_hour.times(policy.factor)
     return LaborRate(
         employee_name=employee.name,
-        per_hour=rate.per_hour.times(policy.factor),
-        selling=books,
-        employing=Books(erp_company=employing.erp_company, currency=employing.currency, fx=out_of.rate),
+        per_hour=per_hour,
+        selling=_books(selling, per_hour, into),
+        employing=_books(employing, per_hour, out_of),
         versions=versions,
     )
 
@@ -162,7 +165,7 @@ def cost_of(rate: LaborRate, entry: TimeEntry, *, analytic: str, rounding: Round
         service_date=entry.service_date,
         minutes=entry.minutes,
         per_hour=rate.per_hour,
-        amount=_worth(rate.per_hour, entry.minutes, rate.selling, rounding),
+        amount=worth(rate.selling.per_hour, entry.minutes, rounding),
         description=entry.description,
         kind=CostKind.LABOR if rate.employing is None else CostKind.INTERCOMPANY,
     )
@@ -175,15 +178,15 @@ def cost_of(rate: LaborRate, entry: TimeEntry, *, analytic: str, rounding: Round
         service_date=entry.service_date,
         minutes=entry.minutes,
         per_hour=rate.per_hour,
-        amount=_worth(rate.per_hour, entry.minutes, rate.employing, rounding),
+        amount=worth(rate.employing.per_hour, entry.minutes, rounding),
         description=entry.description,
     )
     return Costed(cost=cost, charge=charge, versions=rate.versions)
 
 
-def _worth(per_hour: Money, minutes: int, books: Books, rounding: Rounding) -> Money:
+def _books(entity: LegalEntity, per_hour: Money, into: Conversion) -> Books:
     # Converted before it is divided by sixty, so that no half of a cent is lost to the last digit of a quotient.
-    return for_minutes(per_hour.converted(books.fx, books.currency), minutes).rounded(rounding)
+    return Books(erp_company=entity.erp_company, per_hour=per_hour.converted(into.rate, entity.currency))
 
 
 def margin(revenue: Money, cost: Money) -> Decimal | None:

@@ -8,9 +8,9 @@ A `Decider` keeps what it found for a person, a project and a date: a month has 
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.costing import CostGap, CostPolicy, LaborRate, cost_of, labor_rate
@@ -18,7 +18,7 @@ from psa_erp_assets.domain.decision import Decision, Hold, Mode, Outcome, Route
 from psa_erp_assets.domain.effects import BilledTo, BillingLine, Effect, EffectType
 from psa_erp_assets.domain.expenses import ExpenseGap, expense_cost, rebill
 from psa_erp_assets.domain.master import MasterData
-from psa_erp_assets.domain.money import Money, Rounding, for_minutes
+from psa_erp_assets.domain.money import Money, Rounding, worth
 from psa_erp_assets.domain.pricing import PriceGap, Rate, billed_minutes, rate_for
 from psa_erp_assets.domain.records import (
     ApprovalState,
@@ -33,6 +33,7 @@ from psa_erp_assets.domain.records import (
     WorkItem,
 )
 from psa_erp_assets.domain.rollout import Rollout
+from psa_erp_assets.domain.stretches import Kept, Stretches
 from psa_erp_assets.domain.tax import check_profile
 from psa_erp_assets.domain.terms import Component, ContractKind, Overage, PricingTerms, Recognition
 
@@ -54,8 +55,8 @@ ABOUT_THE_WORK = frozenset(
 
 _BILLING, _COST = EffectType.BILLING_LINE, EffectType.COST_TRANSACTION
 _FIXED_FEE = frozenset({ContractKind.FIXED_FEE_MILESTONE, ContractKind.FIXED_FEE_SCHEDULE})
-_K = TypeVar("_K")
-_V = TypeVar("_V")
+_FX_VERSIONS = frozenset({"billing_fx", "cost_fx", "charge_fx"})
+_Kind = tuple[str, str | None, str | None, tuple[str, ...], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,11 @@ class Buyer:
     tax: str | None
     troubles: tuple[Trouble, ...]
     versions: Mapping[str, str]
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is the same on the other days on which no record changes."""
+        return not self.troubles and _FX_VERSIONS.isdisjoint(self.versions)
 
 
 @dataclass(slots=True)
@@ -162,7 +168,7 @@ class _Billing:
             service_date=entry.service_date,
             minutes=minutes,
             per_hour=self.rate.per_hour,
-            amount=for_minutes(self.rate.per_hour, minutes).rounded(rounding),
+            amount=worth(self.rate.per_hour, minutes, rounding),
             tax=self.tax,
             description=entry.description,
             account=self.account,
@@ -173,12 +179,18 @@ class _Billing:
 class _TimeTerms:
     """What follows for time of one person, project, date, task and kind of work, however many minutes there are."""
 
+    who: Parties
     outcome: Outcome
     billing: _Billing | None
     labor: LaborRate | None
     holds: tuple[Hold, ...]
     versions: Mapping[str, str]
     reasons: tuple[str, ...]
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is the same on the other days on which no record changes."""
+        return not self.holds and _FX_VERSIONS.isdisjoint(self.versions)
 
 
 def route(item: WorkItem, master: MasterData, rules: Rules) -> Route:
@@ -199,10 +211,11 @@ class Decider:
 
     def __init__(self, master: MasterData, rules: Rules) -> None:
         self.master, self.rules = master, rules
-        self._parties_of: dict[tuple[str, str | None, dt.date], Parties] = {}
-        self._buyer_of: dict[tuple[str, str, dt.date, str | None], Buyer] = {}
-        self._terms_of: dict[tuple[object, ...], _TimeTerms] = {}
-        self._labor_of: dict[tuple[str, str, dt.date], LaborRate | CostGap] = {}
+        stretches = Stretches(master, rules.rollout)
+        self._parties_of = Kept[tuple[str, str | None], Parties](stretches, lambda who: not who.troubles)
+        self._buyer_of = Kept[tuple[str, str, str | None], Buyer](stretches, lambda buyer: buyer.lasts)
+        self._labor_of = Kept[tuple[str, str], LaborRate | CostGap](stretches, _is_of_no_day)
+        self._terms_of = Kept[_Kind, _TimeTerms](stretches, lambda terms: terms.lasts)
 
     def route(self, item: WorkItem) -> Route:
         """The partition that a fact belongs to."""
@@ -224,13 +237,13 @@ class Decider:
 
     def parties(self, psa_user_id: str, psa_project_id: str | None, on: dt.date) -> Parties:
         """Person, project, contract and entity of work on a date."""
-        key = (psa_user_id, psa_project_id, on)
-        return _kept(self._parties_of, key, lambda: self._find_parties(psa_user_id, psa_project_id, on))
+        key = (psa_user_id, psa_project_id)
+        return self._parties_of.get(key, on, lambda: self._find_parties(psa_user_id, psa_project_id, on))
 
     def buyer(self, contract: Contract, entity: LegalEntity, on: dt.date, supply: str | None = None) -> Buyer:
         """Customer and tax of a contract (as of the date) when something is supplied on a date."""
-        key = (contract.id, entity.code, on, supply)
-        return _kept(self._buyer_of, key, lambda: self._find_buyer(contract, entity, on, supply))
+        key = (contract.id, entity.code, supply)
+        return self._buyer_of.get(key, on, lambda: self._find_buyer(contract, entity, on, supply))
 
     def mode(self, legal_entity: str, contract: Contract | None, on: dt.date) -> Mode:
         """How far the entity and the contract's type have been rolled out on a date."""
@@ -318,14 +331,12 @@ class Decider:
         return [Trouble("field_drift", detail) for detail in found if detail is not None]
 
     def _time(self, entry: TimeEntry) -> Decision:
-        who = self.parties(entry.psa_user_id, entry.psa_project_id, entry.service_date)
         if entry.state is not ApprovalState.APPROVED or entry.minutes == 0:
+            who = self.parties(entry.psa_user_id, entry.psa_project_id, entry.service_date)
             return _nothing(entry, who.where, entry.minutes, who.mode)
-        kind = (entry.psa_user_id, entry.psa_project_id, entry.service_date)
-        terms = _kept(
-            self._terms_of, (*kind, entry.task, entry.work_types, entry.billable), lambda: self._time_terms(entry, who)
-        )
-        rounding, effects, reasons = self.rules.rounding, list[Effect](), terms.reasons
+        kind = (entry.psa_user_id, entry.psa_project_id, entry.task, entry.work_types, entry.billable)
+        terms = self._terms_of.get(kind, entry.service_date, lambda: self._time_terms(entry))
+        who, rounding, effects, reasons = terms.who, self.rules.rounding, list[Effect](), terms.reasons
         if terms.billing is not None:
             line = terms.billing.line(entry, rounding)
             effects.append(line)
@@ -350,8 +361,9 @@ class Decider:
             mode=who.mode,
         )
 
-    def _time_terms(self, entry: TimeEntry, who: Parties) -> "_TimeTerms":
+    def _time_terms(self, entry: TimeEntry) -> "_TimeTerms":
         """All about an entry that does not depend on its minutes: what it is billed and costed by, or what holds it."""
+        who = self.parties(entry.psa_user_id, entry.psa_project_id, entry.service_date)
         draft = _Draft(versions=dict(who.versions))
         billable = entry.billable and (who.component is None or who.component.kind is not ContractKind.NON_BILLABLE)
         covered = billable and who.component is not None and _is_covered(who.component)
@@ -369,6 +381,7 @@ class Decider:
         else:
             outcome = Outcome.COVERED if covered else Outcome.POST
         return _TimeTerms(
+            who=who,
             outcome=outcome,
             billing=billing,
             labor=labor,
@@ -418,9 +431,9 @@ class Decider:
         entity, employee = who.entity, who.employee
         if entity is None or employee is None or who.project is None:
             return None
-        rate = _kept(
-            self._labor_of,
-            (employee.id, entity.code, entry.service_date),
+        rate = self._labor_of.get(
+            (employee.id, entity.code),
+            entry.service_date,
             lambda: labor_rate(
                 employee=employee,
                 selling=entity,
@@ -639,8 +652,6 @@ def _nothing(item: WorkItem, where: Route, minutes: int, mode: Mode) -> Decision
     )
 
 
-def _kept(found: dict[_K, _V], key: _K, find: Callable[[], _V]) -> _V:
-    """What was found for the key before, or is found now."""
-    if key not in found:
-        found[key] = find()
-    return found[key]
+def _is_of_no_day(rate: LaborRate | CostGap) -> bool:
+    """Whether it is the same on the other days on which no record changes."""
+    return isinstance(rate, LaborRate) and _FX_VERSIONS.isdisjoint(rate.versions)

@@ -13,7 +13,7 @@ from typing import Any
 
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import Effect, EffectType, payload_hash
-from psa_erp_assets.domain.keys import canonical_text
+from psa_erp_assets.domain.keys import canonical_text, text_hash
 from psa_erp_assets.domain.money import Money
 
 
@@ -120,6 +120,11 @@ class Decision:
     def text(self) -> str:
         """The body as canonical JSON."""
         return canonical_text(self.to_body())
+
+    @cached_property
+    def digest(self) -> str:
+        """What two equal decisions about one revision have in common."""
+        return text_hash(self.text)
 
     def to_body(self) -> dict[str, Any]:
         """The decision as a JSON body, for storing and for hashing. Effects are named by the hashes of their payloads:

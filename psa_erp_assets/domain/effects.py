@@ -7,15 +7,14 @@ mappings used are kept beside it (`Decision.versions`), so that a re-issued rate
 
 import datetime as dt
 import enum
-import hashlib
-from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, replace
 from decimal import Decimal
-from json.encoder import encode_basestring
 from operator import attrgetter
-from types import NoneType
 from typing import Any, ClassVar
 
+import msgspec
+
+from psa_erp_assets.domain.keys import canonical_text, text_hash
 from psa_erp_assets.domain.money import Money
 
 
@@ -157,21 +156,12 @@ _CLASSES: dict[EffectType, type[Effect]] = {
     EffectType.INTERCOMPANY_CHARGE: IntercompanyCharge,
     EffectType.REVENUE_ENTRY: RevenueEntry,
 }
-_FIELDS = {kind: [(f.name, f.default) for f in fields(of)] for kind, of in _CLASSES.items()}
-_SORTED_FIELDS: dict[type[Effect], list[tuple[Callable[[Effect], Any], str, bool, Any]]] = {
-    of: [
-        (attrgetter(name), f'"{name}":', default is not MISSING, default)
-        for name, default in sorted([("effect_type", MISSING), *_FIELDS[kind]], key=lambda field: field[0])
-    ]
-    for kind, of in _CLASSES.items()
+_ALWAYS = {
+    of: ("effect_type", *(f.name for f in fields(of) if f.default is MISSING)) for of in _CLASSES.values()
 }
-_WRITE: dict[type[Any], Callable[[Any], str]] = {
-    str: encode_basestring,
-    int: str,
-    NoneType: lambda _: "null",
-    dt.date: lambda value: f'"{value}"',
-    Money: lambda value: f'{{"amount":"{value.amount}","currency":"{value.currency}"}}',
-    **dict.fromkeys((EffectType, BilledTo, CostKind, RevenueKind), lambda value: f'"{value._value_}"'),
+_READ = {of: attrgetter(*names) for of, names in _ALWAYS.items()}
+_UNLESS_DEFAULT = {
+    of: tuple((f.name, f.default) for f in fields(of) if f.default is not MISSING) for of in _CLASSES.values()
 }
 _MONEY, _DATES = ("per_hour", "amount"), ("service_date", "posting_date")
 _ENUMS: dict[tuple[EffectType, str], type[enum.StrEnum]] = {
@@ -192,11 +182,7 @@ def to_payload(effect: Effect) -> dict[str, Any]:
 
     A field that has its default is left out, so that a field which effects gain later changes no hash of before.
     """
-    body: dict[str, Any] = {"effect_type": effect.effect_type.value}
-    for name, default in _FIELDS[effect.effect_type]:
-        value = getattr(effect, name)
-        if value != default:
-            body[name] = _plain(value)
+    body: dict[str, Any] = msgspec.to_builtins(_said(effect))
     return body
 
 
@@ -227,23 +213,19 @@ def payload_text(effect: Effect) -> str:
     try:
         return effect.payload
     except AttributeError:
-        object.__setattr__(effect, "payload", text := _payload_text(effect))
+        object.__setattr__(effect, "payload", text := canonical_text(_said(effect)))
         return text
 
 
-def _payload_text(effect: Effect) -> str:
-    parts = []
-    for get, label, optional, default in _SORTED_FIELDS[type(effect)]:
-        value = get(effect)
-        if optional and value == default:
-            continue
-        parts.append(label + _WRITE[value.__class__](value))
-    return "{" + ",".join(parts) + "}"
-
-
-def text_hash(payload: str) -> str:
-    """The content hash of a payload that is canonical JSON already."""
-    return hashlib.sha256(payload.encode()).hexdigest()
+def _said(effect: Effect) -> dict[str, Any]:
+    """The fields that make the payload, by their names."""
+    kind = type(effect)
+    said = dict(zip(_ALWAYS[kind], _READ[kind](effect), strict=True))
+    for name, default in _UNLESS_DEFAULT[kind]:
+        value = getattr(effect, name)
+        if value != default:
+            said[name] = value
+    return said
 
 
 def payload_hash(effect: Effect) -> str:
@@ -257,12 +239,3 @@ def reversal_of(effect: Effect) -> Effect:
         return replace(effect, amount=-effect.amount)
     return replace(effect, minutes=-effect.minutes, amount=-effect.amount)
 
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    if isinstance(value, Money):
-        return {"amount": str(value.amount), "currency": value.currency}
-    return value

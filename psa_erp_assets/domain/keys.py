@@ -1,14 +1,15 @@
 """Keys and hashes: the identity of an effect, and the identity of a content."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+import msgspec
+
 KEY_VERSION = "1"
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def posting_key(*, tenant: str, erp_company: str, effect_type: str, object_id: str, revision: int, leg: str) -> str:
@@ -33,17 +34,25 @@ def _prefixed(part: str) -> bytes:
 def canonical_json(body: Mapping[str, Any]) -> str:
     """One spelling of a JSON body: sorted keys, no spaces, no floats. Raises TypeError where a float hides."""
     _refuse_floats(body)
-    return _encode(body)
+    return _encode(body).decode()
 
 
 def canonical_text(body: Mapping[str, Any]) -> str:
-    """The same for a body that is made of texts and integers alone, which nobody has to look through for floats."""
-    return _encode(body)
+    """The same for a body that nobody has to look through for floats, made of texts, whole numbers, dates and amounts.
+
+    A Decimal is written as its text, a date as ISO text, a member of an enumeration as its value, a Money as an object.
+    """
+    return _encode(body).decode()
+
+
+def text_hash(text: str) -> str:
+    """SHA-256, as hex, of what is canonical JSON already."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def content_hash(body: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON, as hex: equal bodies have equal hashes, however their keys were ordered."""
-    return hashlib.sha256(canonical_json(body).encode()).hexdigest()
+    return text_hash(canonical_json(body))
 
 
 def _refuse_floats(value: Any) -> None:

@@ -20,6 +20,7 @@ _EXPONENTS = {
 
 # Wide enough for 10**18 minor units times a rate with ten decimals; the default of 28 digits is not.
 _CONTEXT = decimal.Context(prec=50, rounding=decimal.ROUND_HALF_EVEN)
+_SIXTY = Decimal(60)
 
 
 class Rounding(enum.StrEnum):
@@ -135,7 +136,13 @@ def for_minutes(rate_per_hour: Money, minutes: int) -> Money:
     Multiplied before it is divided: 50 minutes at 100 an hour are 83.33, where two-decimal hours give
     83.00 (kimai#3282).
     """
-    return Money(divide(multiply(rate_per_hour.amount, Decimal(minutes)), Decimal(60)), rate_per_hour.currency)
+    return Money(divide(multiply(rate_per_hour.amount, Decimal(minutes)), _SIXTY), rate_per_hour.currency)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def worth(rate_per_hour: Money, minutes: int, rounding: Rounding) -> Money:
+    """The same, rounded. Kept: a month has a million entries, and few rates and durations."""
+    return for_minutes(rate_per_hour, minutes).rounded(rounding)
 
 
 def allocate(total: Money, weights: Sequence[int]) -> list[Money]:

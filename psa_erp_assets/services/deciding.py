@@ -234,7 +234,7 @@ def has_changed(decision: Decision, known: Mapping[str, str]) -> bool:
     before = known.get(decision.object_id)
     if before is None:
         return decision.object_id != head_of(decision) and decision.outcome is not Outcome.NONE
-    return before != decisions.digest(decision)
+    return before != decision.digest
 
 
 def head_of(decision: Decision) -> str:

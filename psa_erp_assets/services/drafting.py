@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from psa_erp_assets.adapters.store import decisions, erp_documents
+from psa_erp_assets.adapters.store import erp_documents
 from psa_erp_assets.adapters.store.postings import PgPostingStore
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.balances import Balance
 from psa_erp_assets.domain.decide import Decider
 from psa_erp_assets.domain.decision import Decision
-from psa_erp_assets.domain.effects import text_hash
+from psa_erp_assets.domain.keys import text_hash
 from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
 from psa_erp_assets.domain.posting import Posting, State
 from psa_erp_assets.services.deciding import decide_partition
@@ -76,7 +76,7 @@ def make_draft(
             cancelled=cancelled,
         )
     )
-    facts = [decisions.digest(decision) for decision in found.decisions]
+    facts = [decision.digest for decision in found.decisions]
     facts += [
         f"{posting.key} {posting.state} {posting.key in on_document} {posting.key in cancelled}"
         for decision in found.decisions

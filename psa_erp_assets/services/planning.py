@@ -34,6 +34,7 @@ from psa_erp_assets.domain.plan_totals import PlanTotal, totals_of
 from psa_erp_assets.domain.posting import Leg, Posting, new_posting
 from psa_erp_assets.domain.posting_store import ClaimTakenError, KeyReusedError
 from psa_erp_assets.services import basis, canonical, contract_months
+from psa_erp_assets.services.collecting import collection_paused
 from psa_erp_assets.services.deciding import has_changed, head_of
 from psa_erp_assets.services.drafting import Draft, make_draft
 from psa_erp_assets.services.scope import Scope
@@ -128,7 +129,8 @@ def make_plan(
             found = made_from if retry_rejected else f"{made_from} without retries"
             section = known.get(contract_id)
             if section is None or section.basis != found:
-                section = planner.make(contract_id, found, retry_rejected=retry_rejected, now=now)
+                with collection_paused():
+                    section = planner.make(contract_id, found, retry_rejected=retry_rejected, now=now)
             sections.append(section)
         ids, totals = tuple(s.id for s in sections), tuple(t for s in sections for t in s.totals)
         facts_hash = _hash_of(sections)
@@ -374,7 +376,9 @@ def _note_holds(connection: Connection, tenant: str, partition: Partition, draft
     for decision in draft.decisions:
         if decision.mode is Mode.OFF:
             continue
-        holds = dict.fromkeys((*decision.holds, *planned[decision.object_id]))
+        holds = dict.fromkeys((*decision.holds, *planned.get(decision.object_id, ())))
+        if not holds:
+            continue
         effects: dict[str, list[str]] = defaultdict(list)
         for hold in holds:
             effects[hold.code].append(hold.effect_type.value)

@@ -10,7 +10,6 @@ from psa_erp_assets.adapters.store.conditions import among
 from psa_erp_assets.adapters.store.copying import copy_rows
 from psa_erp_assets.adapters.store.schema import decision as decision_table
 from psa_erp_assets.domain.decision import Decision
-from psa_erp_assets.domain.effects import text_hash
 
 
 def latest_hashes(connection: Connection, tenant: str, object_ids: Collection[str] | None = None) -> dict[str, str]:
@@ -23,7 +22,7 @@ def latest_hashes(connection: Connection, tenant: str, object_ids: Collection[st
     )
     if object_ids is not None:
         query = query.where(among(decision_table.c.object_id, object_ids))
-    return {row.object_id: row.content_hash for row in connection.execute(query)}
+    return {row.object_id: row.content_hash for row in connection.execute(query).all()}
 
 
 def of_contracts_own(connection: Connection, tenant: str, service_month: str) -> Sequence[Row[str, int, str]]:
@@ -45,16 +44,12 @@ def record(
     connection: Connection, tenant: str, decisions: Sequence[Decision], known: Mapping[str, str], now: dt.datetime
 ) -> int:
     """Store the decisions that are new; answers with how many those were. `known` are the latest hashes by object."""
-    new = [(d, hashed) for d in decisions if known.get(d.object_id) != (hashed := digest(d))]
+    new = [d for d in decisions if known.get(d.object_id) != d.digest]
     copy_rows(
         connection,
         decision_table,
         ("tenant", "object_id", "revision", "outcome", "body", "content_hash", "decided_at"),
-        ((tenant, d.object_id, d.revision, d.outcome.value, d.text, hashed, now) for d, hashed in new),
+        ((tenant, d.object_id, d.revision, d.outcome.value, d.text, d.digest, now) for d in new),
     )
     return len(new)
 
-
-def digest(decision: Decision) -> str:
-    """What two equal decisions about one revision have in common."""
-    return text_hash(decision.text)

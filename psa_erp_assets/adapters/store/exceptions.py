@@ -13,21 +13,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     RowMapping,
     Text,
-    and_,
     cast,
     func,
     literal,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from psa_erp_assets.adapters.store.conditions import of_entities
+from psa_erp_assets.adapters.store.conditions import among, of_entities
 from psa_erp_assets.adapters.store.schema import exception_item, work_head
 from psa_erp_assets.domain.exception_duties import OF_A_CONTRACT, cause_of
 from psa_erp_assets.domain.faults import FAULTS, FaultClass, Owner
@@ -96,21 +95,23 @@ def resolve_absent(
     failed: a failed read is not an empty read.
     """
     table = exception_item.c
-    codes, object_ids = [code for code, _ in seen], [object_id for _, object_id in seen]
-    still = (
-        func.unnest(_texts(codes), _texts(object_ids)).table_valued("code", "object_id", name="still").render_derived()
-    )
-    absent: ColumnElement[bool] = and_(
-        table.tenant == tenant,
-        table.scope == scope,
-        tuple_(table.code, table.object_id).not_in(select(still.c.code, still.c.object_id)),
-    )
-    if looked_at is not None:
-        # As rows, which the database hashes; an array it would look through anew for each open item.
-        absent &= table.object_id.in_(select(func.unnest(_texts(list(looked_at)))))
-    connection.execute(update(exception_item).where(absent, table.dismissed).values(dismissed=False))
-    resolved = update(exception_item).where(absent, table.resolved_at.is_(None))
-    return connection.execute(resolved.values(resolved_at=now, resolution=resolution)).rowcount
+    still = frozenset(seen)
+    mine = None if looked_at is None else frozenset(looked_at)
+
+    def absent(rows: Iterable[RowMapping]) -> list[int]:
+        return [
+            row["id"]
+            for row in rows
+            if (row["code"], row["object_id"]) not in still and (mine is None or row["object_id"] in mine)
+        ]
+
+    if forgotten := absent(_dismissed(connection, tenant, scope)):
+        connection.execute(update(exception_item).where(table.id.in_(forgotten)).values(dismissed=False))
+    resolved = absent(_open(connection, tenant, scope, looked_at))
+    if not resolved:
+        return 0
+    statement = update(exception_item).where(table.id == func.any(_numbers(resolved)), table.resolved_at.is_(None))
+    return connection.execute(statement.values(resolved_at=now, resolution=resolution)).rowcount
 
 
 def count_open(connection: Connection, tenant: str, entities: Collection[str] | None = None) -> Sequence[RowMapping]:
@@ -163,9 +164,24 @@ def _texts(values: Sequence[str]) -> ColumnElement[Sequence[str]]:
     return cast(literal(list(values), ARRAY(Text)), ARRAY(Text))
 
 
+def _numbers(values: Sequence[int]) -> ColumnElement[Sequence[int]]:
+    return cast(literal(list(values), ARRAY(BigInteger)), ARRAY(BigInteger))
+
+
+def _open(connection: Connection, tenant: str, scope: str, object_ids: Collection[str] | None) -> Sequence[RowMapping]:
+    """The open items of a scope, or those of some objects."""
+    table = exception_item.c
+    statement = select(table.id, table.code, table.object_id).where(
+        table.tenant == tenant, table.scope == scope, table.resolved_at.is_(None)
+    )
+    if object_ids is not None:
+        statement = statement.where(among(table.object_id, object_ids))
+    return connection.execute(statement).mappings().all()
+
+
 def _dismissed(connection: Connection, tenant: str, scope: str) -> Sequence[RowMapping]:
     table = exception_item.c
-    statement = select(table.code, table.object_id, table.detail)
+    statement = select(table.id, table.code, table.object_id, table.detail)
     mine = (table.tenant == tenant, table.scope == scope, table.dismissed)
     return connection.execute(statement.where(*mine)).mappings().all()
 

@@ -35,7 +35,7 @@ def in_partition(
 ) -> list[TimeEntry]:
     """The latest revisions that belong to a partition, or to some contracts of it (None: to no contract)."""
     query = _CURRENT.where(work_heads.within(tenant, partition, contracts))
-    return [_entry(row) for row in connection.execute(query.order_by(time_entry.c.entry_id))]
+    return [_entry(row) for row in connection.execute(query.order_by(time_entry.c.entry_id)).all()]
 
 
 def add_revisions(

@@ -80,7 +80,7 @@ def ids_within(
 ) -> list[str]:
     """The ids of all objects of a partition, or of some contracts of it."""
     statement = select(work_head.c.object_id).where(within(tenant, partition, contracts))
-    return list(connection.execute(statement.order_by(work_head.c.object_id)).scalars())
+    return list(connection.execute(statement.order_by(work_head.c.object_id)).scalars().all())
 
 
 def mark_changed(connection: Connection, tenant: str, routes: Mapping[str, Route], now: dt.datetime) -> None:
