@@ -42,6 +42,14 @@ chromium:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium >/dev/null; } || \
 	  echo "chromium is not installed: browser tests will be skipped"
 
+# Where systemd runs, the packages would start servers on this machine's ports: there it is left to you.
+.PHONY: proxies
+proxies:
+	@{ PATH="$$PATH:/usr/sbin" command -v nginx && command -v caddy; } >/dev/null || { test ! -d /run/systemd/system && \
+	  command -v apt-get >/dev/null && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y nginx-light caddy >/dev/null; } || \
+	  echo "nginx or caddy is not installed: tests of deploy/ will be skipped"
+
 .PHONY: check
 check: setup ## Lint, types, layering, Dagster definitions
 	$(BIN)/ruff check .
@@ -51,7 +59,7 @@ check: setup ## Lint, types, layering, Dagster definitions
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
 .PHONY: test
-test: check chromium ## All checks and all tests
+test: check chromium proxies ## All checks and all tests
 	$(BIN)/pytest
 
 .PHONY: chaos

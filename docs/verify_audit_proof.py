@@ -2,7 +2,8 @@
 
 It needs Python and the package `cryptography`, nothing of ours, and is short enough to read. PUBLIC_KEY is what
 `psa-erp audit key` printed when the log began, as you kept it: the one inside the proof proves nothing. Exit code 0
-says that every entry of the proof is in the log that was signed, and that its document is the one that was hashed.
+says that every entry of the proof is in the log that was signed, and that its document is the one that was hashed; what
+has no document, because personal data of it were erased, is said to have none.
 """
 
 import base64
@@ -69,9 +70,12 @@ def main(path, public_key):
             raise ValueError("the entry is not at the place that it names")
         if root_by(leaf, entry["index"], size, entry["proof"]) != root:
             raise ValueError(f"entry {leaf['seq']} is not in the log that was signed")
-        if hashlib.sha256(canonical(entry["document"])).hexdigest() != leaf["content"]:
+        gone = entry["document"] is None
+        if not gone and hashlib.sha256(canonical(entry["document"])).hexdigest() != leaf["content"]:
             raise ValueError(f"the document of entry {leaf['seq']} is not the one that was hashed")
-        sys.stdout.write(f"entry {leaf['seq']}: {leaf['kind']} {leaf['subject']} by {leaf['actor']} at {leaf['at']}\n")
+        note = " (its document is not in this proof: only its hash is proved)" if gone else ""
+        said = f"{leaf['kind']} {leaf['subject']} by {leaf['actor']} at {leaf['at']}"
+        sys.stdout.write(f"entry {leaf['seq']}: {said}{note}\n")
     sys.stdout.write(f"proved in a log of {size} entries signed by {public_key.split('+')[0]}\n")
 
 

@@ -5,7 +5,7 @@ Loading them reads the settings and the SQL models, and needs no PostgreSQL, no 
 
 import dagster as dg
 
-from psa_erp_assets.defs import audit, checks, jobs, policies, resources, schedules, sensors
+from psa_erp_assets.defs import audit, checks, jobs, month_end, policies, resources, schedules, sensors
 from psa_erp_assets.defs.assets import (
     approved_work,
     cost_transactions,
@@ -39,11 +39,12 @@ def build_defs(settings: Settings | None = None, open_runtime: resources.OpenRun
         *reconciliation.assets(catalog),
         *reporting.assets(catalog),
         audit.audit_log,
+        month_end.month_end,
     ]
     return dg.Definitions(
         assets=dg.map_asset_specs(policies.of_group, assets),
-        asset_checks=[*checks.checks(catalog), audit.audit_log_holds],
-        jobs=[*jobs.JOBS, *audit.JOBS],
+        asset_checks=[*checks.checks(catalog), audit.audit_log_holds, month_end.nothing_is_unexplained],
+        jobs=[*jobs.JOBS, *audit.JOBS, *month_end.JOBS],
         schedules=[*schedules.SCHEDULES, *audit.SCHEDULES],
         sensors=sensors.SENSORS,
         resources={resources.RUNTIME: resources.runtime_resource(opened)},

@@ -347,9 +347,25 @@ class AuditSettings(_Frozen):
 
 
 class RetentionSettings(_Frozen):
-    """After how many months personal data in payloads is erased by itself; None keeps it for good."""
+    """After how many months personal data in payloads is erased by itself; None keeps it for good.
+
+    `books_years` is for how many years after the end of a calendar year the law keeps what its books rest on, such as
+    § 147 AO and § 257 HGB: until then, nobody's erasure takes that.
+    """
 
     payload_months: Annotated[int, Field(ge=1, le=1_200)] | None = None
+    books_years: Annotated[int, Field(ge=0, le=100)] = 10
+
+
+class LakeSettings(_Frozen):
+    """For how long past states of the lake can be looked at: all of them, those of reporting runs, of month-ends.
+
+    The state of a month-end is that of the last reporting run of a calendar month.
+    """
+
+    keep_states_days: Annotated[int, Field(ge=1, le=36_500)] = 35
+    keep_runs_days: Annotated[int, Field(ge=1, le=36_500)] = 400
+    keep_month_ends_months: Annotated[int, Field(ge=1, le=1_200)] = 120
 
 
 class Policies(_Frozen):
@@ -369,6 +385,7 @@ class Policies(_Frozen):
     intercompany_mark_up: Annotated[Decimal, Field(ge=0)] = Decimal(0)
     audit: AuditSettings = AuditSettings()
     retention: RetentionSettings = RetentionSettings()
+    lake: LakeSettings = LakeSettings()
 
 
 class DutySettings(_Frozen):

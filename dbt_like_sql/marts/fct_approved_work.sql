@@ -11,7 +11,7 @@ WITH priced AS (
         AND (bill_rates.valid_to IS NULL OR bill_rates.valid_to >= work.service_date)
     WHERE work.kind NOT IN ('revenue', 'loss')
     QUALIFY row_number() OVER (
-        PARTITION BY work.object_id, work.part
+        PARTITION BY work.service_month, work.object_id, work.part
         -- A rate for the employee goes before the project's.
         ORDER BY bill_rates.employee_id IS NULL, bill_rates.valid_from DESC, bill_rates.bill_rate_id
     ) = 1

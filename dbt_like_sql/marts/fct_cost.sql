@@ -37,20 +37,35 @@ SELECT
     coalesce(objects.booked_as, 'by_hand') AS kind,
     objects.employee_id,
     coalesce(projects.project_id, objects.project_id) AS project_id,
-    coalesce(objects.contract_id, projects.contract_id) AS contract_id,
+    -- What is on the project that the work has left belongs to that project's contract still.
+    CASE
+        WHEN coalesce(objects.project_id = projects.project_id, true) THEN coalesce(objects.contract_id, projects.contract_id)
+        ELSE projects.contract_id
+    END AS contract_id,
     contracts.customer_id,
-    objects.component,
+    CASE WHEN coalesce(objects.project_id = projects.project_id, true) THEN objects.component END AS component,
     entries.minutes,
     entries.amount,
     entries.currency,
     rates.entity_currency,
     rates.group_currency,
     CAST(entries.amount * rates.to_entity AS DECIMAL(18, 4)) AS entity_amount,
-    CAST(CAST(entries.amount * rates.to_entity AS DECIMAL(18, 4)) * rates.to_group AS DECIMAL(18, 4)) AS group_amount
+    -- To the group an hour costs what its employer pays for it: the mark-up of one entity on another is no cost.
+    CAST(CASE
+        WHEN objects.booked_as = 'intercompany' THEN share(
+            CAST(entries.amount * rates.to_entity AS DECIMAL(18, 4)) * rates.to_group,
+            1 + coalesce(company.intercompany_mark_up, 0)
+        )
+        ELSE CAST(entries.amount * rates.to_entity AS DECIMAL(18, 4)) * rates.to_group
+    END AS DECIMAL(18, 4)) AS group_amount
 FROM entries
+LEFT JOIN stg_company AS company ON true
 LEFT JOIN int_objects AS objects ON objects.posting_key = entries.posting_key
 LEFT JOIN stg_projects AS projects ON projects.project_code = entries.project_code
-LEFT JOIN stg_contracts AS contracts ON contracts.contract_id = coalesce(objects.contract_id, projects.contract_id)
+LEFT JOIN stg_contracts AS contracts ON contracts.contract_id = CASE
+    WHEN coalesce(objects.project_id = projects.project_id, true) THEN coalesce(objects.contract_id, projects.contract_id)
+    ELSE projects.contract_id
+END
 LEFT JOIN int_rates_of_amounts AS rates
     ON rates.legal_entity = entries.legal_entity
     AND rates.currency = entries.currency

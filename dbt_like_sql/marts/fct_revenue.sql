@@ -28,9 +28,13 @@ SELECT
     coalesce(objects.kind, 'by_hand') AS kind,
     objects.employee_id,
     projects.project_id,
-    coalesce(objects.contract_id, projects.contract_id) AS contract_id,
+    -- What is on the project that the work has left belongs to that project's contract still.
+    CASE
+        WHEN coalesce(objects.project_id = projects.project_id, true) THEN coalesce(objects.contract_id, projects.contract_id)
+        ELSE projects.contract_id
+    END AS contract_id,
     contracts.customer_id,
-    objects.component,
+    CASE WHEN coalesce(objects.project_id = projects.project_id, true) THEN objects.component END AS component,
     entries.amount,
     entries.currency,
     rates.entity_currency,
@@ -40,7 +44,10 @@ SELECT
 FROM stg_revenue_entries AS entries
 LEFT JOIN int_objects AS objects ON objects.posting_key = entries.posting_key
 LEFT JOIN stg_projects AS projects ON projects.project_code = entries.project_code
-LEFT JOIN stg_contracts AS contracts ON contracts.contract_id = coalesce(objects.contract_id, projects.contract_id)
+LEFT JOIN stg_contracts AS contracts ON contracts.contract_id = CASE
+    WHEN coalesce(objects.project_id = projects.project_id, true) THEN coalesce(objects.contract_id, projects.contract_id)
+    ELSE projects.contract_id
+END
 LEFT JOIN int_rates_of_amounts AS rates
     ON rates.legal_entity = entries.legal_entity
     AND rates.currency = entries.currency

@@ -1,7 +1,9 @@
 WITH lost AS (
     SELECT
         legal_entity, contract_id, service_month, entity_currency, group_currency,
-        outcome AS reason, minutes, standard_entity_amount, standard_group_amount
+        -- A credit that is not billed again is a decision of its own, about the credited minutes of the entry.
+        CASE WHEN outcome = 'written_off' AND object_id LIKE '%#%' THEN 'credited' ELSE outcome END AS reason,
+        minutes, standard_entity_amount, standard_group_amount
     FROM fct_approved_work
     WHERE outcome IN ('written_off', 'hold') AND bill_amount IS NULL
     UNION ALL
@@ -10,16 +12,6 @@ WITH lost AS (
         'non_billable' AS reason, minutes, standard_entity_amount, standard_group_amount
     FROM fct_approved_work
     WHERE outcome = 'non_billable' AND recorded_as_billable AND contract_id IS NOT NULL
-    UNION ALL
-    SELECT
-        work.legal_entity, work.contract_id, work.service_month, work.entity_currency, work.group_currency,
-        'credited' AS reason,
-        least(credits.minutes, work.minutes) AS minutes,
-        CAST(share(work.standard_entity_amount * least(credits.minutes, work.minutes), work.minutes) AS DECIMAL(18, 4)),
-        CAST(share(work.standard_group_amount * least(credits.minutes, work.minutes), work.minutes) AS DECIMAL(18, 4))
-    FROM stg_credits AS credits
-    INNER JOIN fct_approved_work AS work ON work.object_id = credits.object_id AND work.part = 1
-    WHERE NOT credits.rebill
 )
 
 SELECT

@@ -5,5 +5,6 @@ SELECT
     role,
     posted AS posted_amount,
     draft AS draft_amount,
-    currency
+    currency,
+    coalesce(opening, false) AS is_opening
 FROM account_balances

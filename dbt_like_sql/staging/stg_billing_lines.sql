@@ -13,7 +13,8 @@ SELECT
     invoice_number,
     invoice_state,
     posted AS invoiced,
-    invoice_date
+    invoice_date,
+    credits_key
 FROM erp_billing_lines
 -- What is on an invoice that the ERP has cancelled counts for nothing; its work is billed on another line.
 WHERE invoice_state IS DISTINCT FROM 'cancelled'

@@ -1,2 +1,4 @@
-SELECT group_currency
+SELECT
+    group_currency,
+    intercompany_mark_up
 FROM company

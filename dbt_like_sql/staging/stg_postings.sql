@@ -13,5 +13,10 @@ SELECT
     minutes,
     erp_id,
     service_date,
-    booked_as
+    booked_as,
+    target_key,
+    attempts,
+    created_at AS planned_at,
+    approved_at,
+    drafted_at
 FROM postings

@@ -26,6 +26,7 @@ from psa_erp_assets.domain.audit_check import Checkpoint, number_of
 
 _ED25519 = b"\x01"
 _DASH = "\N{EM DASH}"
+_DELIVERED = "delivered"
 
 
 class NoteError(Exception):
@@ -119,6 +120,23 @@ def latest(folder: Path, public: str) -> Checkpoint | None:
     if not checkpoint.trusted:
         raise NoteError(f"{path} is not signed by this key")
     return checkpoint
+
+
+def is_delivered(folder: Path, checkpoint: Checkpoint, url: str) -> bool:
+    """Whether the address has taken this checkpoint."""
+    try:
+        return (folder / _DELIVERED).read_text(encoding="utf-8") == _delivered(checkpoint, url)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def note_delivered(folder: Path, checkpoint: Checkpoint, url: str) -> None:
+    """Keep that the address has taken this checkpoint. Losing it costs that it is sent once more."""
+    (folder / _DELIVERED).write_text(_delivered(checkpoint, url), encoding="utf-8")
+
+
+def _delivered(checkpoint: Checkpoint, url: str) -> str:
+    return f"{number_of(checkpoint)} {hashlib.sha256(url.encode()).hexdigest()}"
 
 
 def _put(path: Path, content: bytes, *, mode: int) -> None:

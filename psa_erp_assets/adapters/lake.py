@@ -15,7 +15,7 @@ import importlib.util
 import tempfile
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,11 +30,10 @@ import tenacity
 from psa_erp_assets.adapters import postgres
 from psa_erp_assets.adapters.duck_sql import FUNCTIONS, comment_statements, identifier
 from psa_erp_assets.adapters.postgres import ServerInfo
-from psa_erp_assets.contracts.lake_tables import LakeTable
+from psa_erp_assets.contracts.lake_tables import MONTH, LakeTable
 
 # Commits of up to this many rows go into the catalog instead of a parquet file each; `maintain` moves them out.
 INLINED_ROWS = 100
-KEEP_SNAPSHOTS = dt.timedelta(days=400)
 # A file that a merge replaced stays for readers that began before.
 _KEEP_REPLACED_FILES = dt.timedelta(days=1)
 _RETRY_SECONDS = 120.0
@@ -70,6 +69,20 @@ class Written:
 
     rows: int
     changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """A table whose rows are computed: the DuckDB type of each column, and the column that has the month.
+
+    Without a month its rows are replaced as a whole. What its columns mean is said where it is published: in the lake
+    that takes longer than most tables do.
+    """
+
+    name: str
+    description: str
+    types: Mapping[str, str]
+    month: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +136,13 @@ class Lake:
         catalog cannot be reached.
         """
         if as_of is not None:
-            with self._open(as_of) as past:
+            with self._open({"lake": as_of}) as past:
                 _define_functions(past)
                 yield past
             return
         with self._guard:
             if self._instance is None:
-                self._instance = self._open(None)
+                self._instance = self._open({"lake": None})
             cursor = self._instance.cursor()
         try:
             cursor.execute("USE lake")
@@ -137,6 +150,16 @@ class Lake:
             yield cursor
         finally:
             cursor.close()
+
+    @contextlib.contextmanager
+    def between(self, before: int, after: int) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB connection with the states of two snapshots as its catalogs `before` and `after`, to read alone.
+
+        Raises LakeError when the catalog cannot be reached.
+        """
+        with self._open({"before": before, "after": after}) as both:
+            _define_functions(both)
+            yield both
 
     def replace_partition(
         self, table: LakeTable, frame: pd.DataFrame | pa.Table, keys: Mapping[str, str] | None = None
@@ -153,7 +176,10 @@ class Lake:
         def work(connection: duckdb.DuckDBPyConnection) -> Written:
             if self._right.get(table.name) is not table.schema:
                 _ensure_table(connection, table)
-            return _replace_rows(connection, table.name, table.schema.names, keys)
+            if keys or not table.by_month:
+                return _replace_rows(connection, table.name, table.schema.names, keys)
+            changed = _replace_months(connection, (table.name, MONTH), table.schema.names)
+            return Written(rows=rows.num_rows, changed=changed)
 
         written = self._transaction(work, rows, queue=table.name)
         self._right[table.name] = table.schema
@@ -171,25 +197,48 @@ class Lake:
 
         return self._transaction(work, rows, queue=table.name)
 
-    def replace_table(
-        self, name: str, statement: str, types: Mapping[str, str], description: str, comments: Mapping[str, str]
-    ) -> Written:
-        """Make the rows of a SELECT those of the table `name`, whose columns have these DuckDB types.
+    def transaction(self, work: Callable[[duckdb.DuckDBPyConnection], _T], *, queue: str | None = None) -> _T:
+        """`work` in one transaction, alone among the writers of the table `queue`; again if it still loses a race."""
+        return self._transaction(work, queue=queue)
 
-        Nothing is committed when the rows are there already. The table is dropped and made anew when its columns
-        are others: what is computed can be computed again. (A change of the catalog costs every process that uses
-        the lake some 0.2 s at its next statement, so a table is not made anew for new rows.)
+    @contextlib.contextmanager
+    def catalog(self) -> "Iterator[psycopg.Connection[Any]]":
+        """The database that DuckLake keeps its catalog in, each statement committed at once."""
+        with contextlib.closing(postgres.connect(self._catalog, self._catalog.maintenance_database)) as connection:
+            yield connection
+
+    def replace_texts(self, replacements: Mapping[str, str]) -> dict[str, int]:
+        """Put other texts in the place of these, in their order, wherever they stand in a text column of any table.
+
+        Answers with how many rows of each table that were. Older states keep what they had until they are forgotten
+        (`maintain`), and the files of the rows of before until a day after that.
         """
+        columns: dict[str, list[str]] = {}
+        found = self.query(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'lake'"
+            " AND data_type = 'VARCHAR' AND table_name IN (SELECT table_name FROM duckdb_tables()"
+            " WHERE database_name = 'lake') ORDER BY 1, 2"
+        )
+        for row in found.to_pylist():
+            columns.setdefault(row["table_name"], []).append(row["column_name"])
+        olds, news = list(replacements), list(replacements.values())
+        changed = {}
+        for table, names in columns.items() if olds else ():
+            cleaned = {name: "replace(" * len(olds) + identifier(name) + ", ?, ?)" * len(olds) for name in names}
+            sets = ", ".join(f"{identifier(name)} = {cleaned[name]}" for name in names)
+            hits = " OR ".join(f"contains({identifier(name)}, ?)" for name in names for _ in olds)
+            pairs = [text for pair in zip(olds, news, strict=True) for text in pair]
+            parameters = [*pairs * len(names), *olds * len(names)]
+            statement = f"UPDATE {identifier(table)} SET {sets} WHERE {hits}"
 
-        def work(connection: duckdb.DuckDBPyConnection) -> Written:
-            connection.execute(f"CREATE TEMP TABLE incoming AS {statement}")
-            if list(_columns(connection, name).items()) != list(types.items()):
-                connection.execute(f"DROP TABLE IF EXISTS {identifier(name)}")
-                _create_table(connection, name, types)
-            _describe(connection, name, "TABLE", description, comments)
-            return _replace_rows(connection, name, list(types), {})
+            def work(connection: duckdb.DuckDBPyConnection, statement: str = statement, given: Any = parameters) -> int:
+                row = connection.execute(statement, given).fetchone()
+                return int(row[0]) if row else 0
 
-        return self._transaction(work, queue=name)
+            count = self._transaction(work, queue=table)
+            if count:
+                changed[table] = count
+        return changed
 
     def define_view(self, name: str, statement: str, description: str) -> bool:
         """Make `name` the view of a SELECT; False when it is that already, in which case nothing is committed."""
@@ -251,22 +300,45 @@ class Lake:
         rows = self.query("SELECT snapshot_id, snapshot_time, changes FROM lake.snapshots() ORDER BY 1").to_pylist()
         return [Snapshot(id=r["snapshot_id"], at=r["snapshot_time"], changes=dict(r["changes"])) for r in rows]
 
-    def maintain(self, *, keep: dt.timedelta = KEEP_SNAPSHOTS) -> Maintained:
+    def readable(self, snapshots: Collection[int]) -> set[int]:
+        """Those of the snapshots that can still be queried."""
+        found = self.query(
+            "SELECT snapshot_id FROM lake.snapshots() WHERE snapshot_id IN (SELECT unnest(?))", [list(snapshots)]
+        )
+        return set(found.column(0).to_pylist())
+
+    def maintain(self, *, keep: dt.timedelta, kept: Collection[int] = ()) -> Maintained:
         """Move inlined rows to files, merge small files, forget states older than `keep`, remove what nobody needs.
 
-        Safe beside readers and writers; run it on a schedule, as every commit leaves a small file or inlined rows.
+        The snapshots `kept` stay however old they are. Safe beside readers and writers; run it on a schedule, as every
+        commit leaves a small file or inlined rows.
         """
         flushed = self._call("SELECT coalesce(sum(rows_flushed), 0) FROM ducklake_flush_inlined_data('lake')")
         merged = self._call("SELECT count(*) FROM ducklake_merge_adjacent_files('lake')")
         self._call("SELECT count(*) FROM ducklake_rewrite_data_files('lake')")
-        expired = self._call(
-            "SELECT count(*) FROM ducklake_expire_snapshots('lake', older_than => now() - to_seconds(?))", keep
-        )
+        expired = self._expire(keep, kept)
         removed = self._call(
             "SELECT count(*) FROM ducklake_cleanup_old_files('lake', older_than => now() - to_seconds(?))",
             _KEEP_REPLACED_FILES,
         )
         return Maintained(rows_flushed=flushed, files_merged=merged, snapshots_expired=expired, files_removed=removed)
+
+    def _expire(self, keep: dt.timedelta, kept: Collection[int]) -> int:
+        """Forget the states older than `keep` but the latest and those `kept`; returns how many."""
+
+        def work(connection: duckdb.DuckDBPyConnection) -> int:
+            found = connection.execute(
+                "SELECT list(snapshot_id) FROM lake.snapshots() WHERE snapshot_time < now() - to_seconds(?)"
+                " AND snapshot_id NOT IN (SELECT unnest(CAST(? AS BIGINT[])))"
+                " AND snapshot_id < (SELECT max(snapshot_id) FROM lake.snapshots())",
+                [keep.total_seconds(), list(kept)],
+            ).fetchone()
+            old = found[0] if found else None
+            if old:
+                connection.execute("CALL ducklake_expire_snapshots('lake', versions => ?)", [old])
+            return len(old or ())
+
+        return self._transaction(work)
 
     def _call(self, statement: str, age: dt.timedelta | None = None) -> int:
         parameters = [] if age is None else [age.total_seconds()]
@@ -319,12 +391,15 @@ class Lake:
                 raise LakeError(f"another process has been writing for more than {_RETRY_SECONDS:.0f} s") from None
             yield
 
-    def _open(self, as_of: AsOf | None) -> duckdb.DuckDBPyConnection:
+    def _open(self, catalogs: Mapping[str, AsOf | None]) -> duckdb.DuckDBPyConnection:
+        """A connection to the lake under these names, each as of its snapshot or instant, the last one by default."""
         connection = duckdb.connect(
             config={
                 "memory_limit": self._memory_limit,
                 "temp_directory": str(Path(tempfile.gettempdir()) / "psa-erp-duckdb"),
                 "autoinstall_known_extensions": False,
+                # Rows have no order of their own; keeping one costs memory and time.
+                "preserve_insertion_order": False,
             }
         )
         try:
@@ -351,8 +426,9 @@ class Lake:
             )
             # The first to attach creates the catalog's tables, and two cannot do so at once.
             with self._locked(_ATTACHING, 0):
-                connection.execute(f"ATTACH 'ducklake:lake' AS lake ({_attach_options(as_of)})")
-            connection.execute("USE lake")
+                for name, as_of in catalogs.items():
+                    connection.execute(f"ATTACH 'ducklake:lake' AS {name} ({_attach_options(as_of)})")
+                    connection.execute(f"USE {name}")
         except duckdb.Error:
             connection.close()
             raise
@@ -472,6 +548,63 @@ def _describe(
         return False
     for statement in comment_statements(name, kind, description, comments):
         connection.execute(statement)
+    return True
+
+
+def write_computed(
+    connection: duckdb.DuckDBPyConnection, table: Computed, statement: str, months: Collection[str] | None = None
+) -> Written:
+    """Make the rows of a SELECT those that a table has of `months`, or all that it has.
+
+    Of months alone, the table is there with these very columns. Months that have these very rows are not written; of a
+    table without months all rows are, or none. The table is dropped and made anew when its columns are others: what is
+    computed can be computed again. (A change of the catalog costs every process that uses the lake some 0.2 s at its
+    next statement, so a table is not made anew for new rows.)
+    """
+    name, names = table.name, list(table.types)
+    if months is None:
+        if list(_columns(connection, name).items()) != list(table.types.items()):
+            connection.execute(f"DROP TABLE IF EXISTS {identifier(name)}")
+            _create_table(connection, name, table.types)
+        _describe(connection, name, "TABLE", table.description, {})
+    if connection.execute(f"SELECT 1 FROM {identifier(name)} LIMIT 1").fetchone() is None:
+        row = connection.execute(f"INSERT INTO {identifier(name)} {statement}").fetchone()
+        return Written(rows=int(row[0]) if row else 0, changed=bool(row and row[0]))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE incoming AS {statement}")
+    if table.month is None:
+        return _replace_rows(connection, name, names, {})
+    changed = _replace_months(connection, (name, table.month), names, months)
+    count = connection.execute(f"SELECT count(*) FROM {identifier(name)}").fetchone()
+    return Written(rows=int(count[0]) if count else 0, changed=changed)
+
+
+def _replace_months(
+    connection: duckdb.DuckDBPyConnection,
+    by: tuple[str, str],
+    names: Sequence[str],
+    months: Collection[str] | None = None,
+) -> bool:
+    """Make the rows of `incoming` those of `months`, or of all; returns whether any month had others.
+
+    `by` are the table and the column that has the month. A month's rows are compared by their number and the sum of
+    their digests.
+    """
+    target, key, columns = identifier(by[0]), identifier(by[1]), ", ".join(map(identifier, names))
+    sums = f"SELECT {key} AS month, count(*) AS rows, sum(CAST(hash({columns}) AS HUGEINT)) AS digests FROM"
+    mine = "" if months is None else f" WHERE {key} IN (SELECT unnest(?))"
+    differing = connection.execute(
+        f"SELECT coalesce(old.month, new.month) FROM ({sums} {target}{mine} GROUP BY ALL) AS old"
+        f" FULL JOIN ({sums} incoming GROUP BY ALL) AS new ON new.month = old.month"
+        " WHERE (old.rows, old.digests) IS DISTINCT FROM (new.rows, new.digests)",
+        [] if months is None else [list(months)],
+    ).fetchall()
+    if not differing:
+        return False
+    wanted = [row[0] for row in differing]
+    connection.execute(f"DELETE FROM {target} WHERE {key} IN (SELECT unnest(?))", [wanted])
+    connection.execute(
+        f"INSERT INTO {target} ({columns}) SELECT {columns} FROM incoming WHERE {key} IN (SELECT unnest(?))", [wanted]
+    )
     return True
 
 

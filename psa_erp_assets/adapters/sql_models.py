@@ -7,30 +7,28 @@ come from sqlglot; names, columns and types are bound by DuckDB itself, in memor
 
 import enum
 import graphlib
+import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import duckdb
-import pandas as pd
 import sqlglot
 import yaml
+from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlglot import exp
 from sqlglot.lineage import lineage
 from sqlglot.optimizer.scope import traverse_scope
 
 from psa_erp_assets.adapters.duck_sql import FUNCTIONS, identifier, literal
-from psa_erp_assets.adapters.lake import Lake, Written, column_types
+from psa_erp_assets.adapters.lake import column_types
 from psa_erp_assets.contracts.lake_tables import LakeTable
 
 _DIALECT = "duckdb"
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
-# How many failing rows a test hands back; their number is always whole.
-_SAMPLE = 20
-_NO_ROWS = pd.DataFrame()
 
 
 class Layer(enum.StrEnum):
@@ -60,11 +58,45 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class ModelTest:
-    """A SELECT of the rows that break a rule. `where` are the keys under which the model's YAML has the rule."""
+    """A SELECT of the rows that break a rule. `where` are the keys under which the model's YAML has the rule.
+
+    `breaks` is the condition of a row that breaks it, where that can be told of each row by itself; `unique` the
+    columns of which no two rows may have the same values.
+    """
 
     name: str
     sql: str
     where: tuple[str | int, ...] = ()
+    breaks: str | None = None
+    unique: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """An input that is looked up by `key`, which is compared with columns of inputs by month: (input, column) pairs.
+
+    `table` and `column` are what holds the key in the lake.
+    """
+
+    input: str
+    key: str
+    found_in: tuple[tuple[str, str], ...]
+    table: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incremental:
+    """How a model is made anew for some months alone.
+
+    `month` is a column of the model and of each input in `by_month`: the model's rows of a month are made from these
+    inputs' rows of the same month. An input in `by_key` is read for its keys alone, so that a changed row concerns the
+    months in which its key is found. All other inputs concern every month.
+    """
+
+    month: str
+    by_month: tuple[str, ...]
+    by_key: tuple[LookUp, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +104,9 @@ class SqlModel:
     """One model. `inputs` are the tables and models that it reads, `grain` the columns that identify a row.
 
     `tested_against` are the models that its tests read besides itself: they must be there before it is tested.
-    `column_lineage` has, for each column, the (input, column) pairs that its values come from.
+    `column_lineage` has, for each column, the (input, column) pairs that its values come from. `stored` has, for each
+    of all these inputs and models, the tables of the lake that hold its rows; `fingerprint` is another one whenever
+    the same rows of these tables could make other rows of the model.
     """
 
     name: str
@@ -85,26 +119,33 @@ class SqlModel:
     grain: tuple[str, ...]
     tests: tuple[ModelTest, ...]
     tested_against: tuple[str, ...]
+    incremental: Incremental | None
+    stored: Mapping[str, tuple[str, ...]]
+    fingerprint: str
     path: Path
+
+    def of_months(self, months: Collection[str]) -> str:
+        """The model's SELECT, limited to the rows of these months. Only of a model that is incremental."""
+        assert self.incremental is not None
+        wanted = f"{identifier(self.incremental.month)} IN ({', '.join(map(literal, sorted(months)))})"
+        limits = dict.fromkeys(self.incremental.by_month, wanted)
+        for look in self.incremental.by_key:
+            keys = " UNION ALL ".join(
+                f"SELECT {identifier(column)} FROM lake.{identifier(name)} WHERE {wanted}"
+                for name, column in look.found_in
+            )
+            limits[look.input] = f"{identifier(look.key)} IN ({keys})"
+        # In the names of its inputs, the model reads what can matter to these months; DuckDB limits the files itself.
+        limited = ", ".join(
+            f"{identifier(name)} AS NOT MATERIALIZED (SELECT * FROM lake.{identifier(name)} WHERE {limit})"
+            for name, limit in limits.items()
+        )
+        return f"WITH {limited} SELECT * FROM ({self.sql})"
 
     @property
     def kind(self) -> Literal["TABLE", "VIEW"]:
         """How the lake keeps it."""
         return "VIEW" if self.layer is Layer.STAGING else "TABLE"
-
-
-@dataclass(frozen=True, slots=True)
-class TestResult:
-    """How many rows break a test's rule, and the first of them."""
-
-    name: str
-    failures: int
-    sample: pd.DataFrame
-
-    @property
-    def passed(self) -> bool:
-        """Whether no row breaks it."""
-        return self.failures == 0
 
 
 def load_models(root: Path, sources: Iterable[LakeTable]) -> list[SqlModel]:
@@ -114,34 +155,6 @@ def load_models(root: Path, sources: Iterable[LakeTable]) -> list[SqlModel]:
     if loader.problems:
         raise SqlModelError(loader.problems)
     return models
-
-
-def run_model(lake: Lake, model: SqlModel) -> Written:
-    """Bring the model's table or view up to date in one transaction; says how many rows it has.
-
-    `changed` is about the rows of a table and the definition of a view.
-    """
-    if model.kind == "VIEW":
-        changed = lake.define_view(model.name, model.sql, model.description)
-        count = lake.query(f"SELECT count(*) FROM {identifier(model.name)}")
-        return Written(rows=int(count.column(0)[0].as_py()), changed=changed)
-    types = {column.name: column.type for column in model.columns}
-    meanings = {column.name: column.description for column in model.columns}
-    return lake.replace_table(model.name, model.sql, types, model.description, meanings)
-
-
-def run_tests(lake: Lake, model: SqlModel) -> list[TestResult]:
-    """The result of each of the model's tests on what the lake has now."""
-    # All counts from one reading: in the name of the model, the tests read a copy that is made once for this query.
-    counts = ", ".join(f"(SELECT count(*) FROM ({test.sql}))" for test in model.tests)
-    name = identifier(model.name)
-    copy = f"WITH {name} AS MATERIALIZED (SELECT * FROM lake.{name})"
-    failures = [int(column[0].as_py()) for column in lake.query(f"{copy} SELECT {counts}").columns]
-    results = []
-    for test, count in zip(model.tests, failures, strict=True):
-        sample = f"SELECT * FROM ({test.sql}) LIMIT {_SAMPLE}"
-        results.append(TestResult(test.name, count, lake.frame(sample) if count else _NO_ROWS))
-    return results
 
 
 class _Described(BaseModel):
@@ -167,9 +180,17 @@ class _Assertion(_Described):
     sql: str
 
 
+class _IncrementalDoc(_Described):
+    month: str
+    by_month: tuple[str, ...] = Field(min_length=1)
+    # input → its one key → where that is found, as input.column
+    by_key: dict[str, Annotated[dict[str, Annotated[tuple[str, ...], Len(1)]], Len(1, 1)]] = {}
+
+
 class _ModelDoc(_Described):
     description: str = Field(min_length=1)
     grain: tuple[str, ...] = Field(min_length=1)
+    incremental: _IncrementalDoc | None = None
     columns: dict[str, _ColumnDoc]
     assertions: tuple[_Assertion, ...] = ()
 
@@ -234,7 +255,7 @@ class _Loader:
                     failed.add(draft.name)
                     continue
                 schema[draft.name] = draft.types
-                models.append(self._finish(connection, draft, schema))
+                models.append(self._finish(connection, draft, schema, {model.name: model for model in models}))
         return models
 
     def _read_folder(self, layer: Layer) -> list[_Draft]:
@@ -350,7 +371,13 @@ class _Loader:
                 self._described_problem(draft.described_in, where, text)
         return True
 
-    def _finish(self, connection: duckdb.DuckDBPyConnection, draft: _Draft, schema: Mapping[str, Any]) -> SqlModel:
+    def _finish(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        draft: _Draft,
+        schema: Mapping[str, Any],
+        made: Mapping[str, SqlModel],
+    ) -> SqlModel:
         tests = list(_tests(draft))
         for test in tests:
             try:
@@ -359,6 +386,7 @@ class _Loader:
                 where = ("models", draft.name, *test.where)
                 text = f"test {test.name} of {draft.name}: {str(error).splitlines()[0]}"
                 self._described_problem(draft.described_in, where, text)
+        read = {name: made.get(name) for name in (*draft.inputs, *draft.tested_against)}
         return SqlModel(
             name=draft.name,
             layer=draft.layer,
@@ -373,8 +401,63 @@ class _Loader:
             grain=draft.doc.grain,
             tests=tuple(tests),
             tested_against=draft.tested_against,
+            incremental=self._incremental(draft, schema, made),
+            stored={
+                name: (name,) if model is None or model.kind == "TABLE" else model.inputs
+                for name, model in read.items()
+            },
+            fingerprint=_fingerprint(draft, schema, made),
             path=draft.path,
         )
+
+    def _incremental(
+        self, draft: _Draft, schema: Mapping[str, Any], made: Mapping[str, SqlModel]
+    ) -> Incremental | None:
+        """What its description says of being made by month, each name in it checked."""
+        doc = draft.doc.incremental
+        if doc is None:
+            return None
+        before = len(self.problems)
+
+        def held_in(name: str, column: str, *where: str) -> tuple[str, str]:
+            """The table and column of the lake behind an input's column."""
+            model = made.get(name)
+            if name not in draft.inputs:
+                text = f"{draft.name} does not read {name}"
+            elif column not in schema[name]:
+                text = f"{name} has no column {column}"
+            elif model is None or model.kind == "TABLE":
+                return name, column
+            else:
+                sources = model.column_lineage[column]
+                if len(sources) == 1:
+                    return sources[0]
+                text = f"{column} of {name} is not a column of one lake table"
+            self._described_problem(draft.described_in, ("models", draft.name, "incremental", *where), text)
+            return name, column
+
+        for name in doc.by_month:
+            if held_in(name, doc.month, "by_month")[1] != doc.month:
+                text = f"{doc.month} has another name in the lake table behind {name}"
+                self._described_problem(draft.described_in, ("models", draft.name, "incremental", "by_month"), text)
+        look_ups = []
+        for name, keys in doc.by_key.items():
+            for key, places in keys.items():
+                found_in = tuple((place.partition(".")[0], place.partition(".")[2]) for place in places)
+                for source, column in found_in:
+                    held_in(source, column, "by_key", name)
+                    if source not in doc.by_month:
+                        text = f"{source} is not among the inputs by month"
+                        where = ("models", draft.name, "incremental", "by_key", name)
+                        self._described_problem(draft.described_in, where, text)
+                look_ups.append(LookUp(name, key, found_in, *held_in(name, key, "by_key", name)))
+        month = draft.doc.columns.get(doc.month)
+        if month is None or not month.not_null:
+            text = f"{doc.month} must be a column of {draft.name} that is not null"
+            self._described_problem(draft.described_in, ("models", draft.name, "incremental", "month"), text)
+        if len(self.problems) > before:
+            return None
+        return Incremental(doc.month, doc.by_month, tuple(look_ups))
 
     def _described_problem(self, path: Path, where: Sequence[str | int], text: str) -> None:
         """A problem of what YAML says: at the line of the innermost of these keys that is there."""
@@ -393,6 +476,16 @@ class _Loader:
 
     def _problem(self, path: Path, line: int | None, text: str) -> None:
         self.problems.append(f"{path}{f':{line}' if line else ''}: {text}")
+
+
+def _fingerprint(draft: _Draft, schema: Mapping[str, Any], made: Mapping[str, SqlModel]) -> str:
+    """A checksum of all that decides what a model's rows are made of, the rows of its inputs aside."""
+    views = {name: made[name].sql for name in draft.inputs if name in made and made[name].kind == "VIEW"}
+    inputs = {name: list(schema[name].items()) for name in draft.inputs}
+    how = draft.doc.incremental and draft.doc.incremental.model_dump()
+    # What the model means is kept in the lake too, and is written with the rows.
+    said = repr((draft.sql, draft.types, draft.doc.description, how, inputs, views, FUNCTIONS))
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _line_of(query: exp.Query, column: str) -> int | None:
@@ -424,26 +517,26 @@ def _lineage(draft: _Draft, schema: Mapping[str, Any]) -> dict[str, tuple[tuple[
 def _tests(draft: _Draft) -> Iterable[ModelTest]:
     model = identifier(draft.name)
     grain = ", ".join(identifier(column) for column in draft.doc.grain)
-    yield ModelTest("unique_grain", _duplicates(model, grain), ("grain",))
+    yield ModelTest("unique_grain", _duplicates(model, grain), ("grain",), unique=draft.doc.grain)
     for column, doc in draft.doc.columns.items():
         name, where = identifier(column), ("columns", column)
         if doc.unique:
-            yield ModelTest(f"unique_{column}", _duplicates(model, name), where)
+            yield ModelTest(f"unique_{column}", _duplicates(model, name), where, unique=(column,))
         if doc.not_null:
-            yield ModelTest(f"not_null_{column}", f"SELECT * FROM {model} WHERE {name} IS NULL", where)
+            yield _test_of_rows(f"not_null_{column}", model, f"{name} IS NULL", where)
         if doc.accepted_values:
             values = ", ".join(literal(v) for v in doc.accepted_values)
-            yield ModelTest(f"accepted_values_{column}", f"SELECT * FROM {model} WHERE {name} NOT IN ({values})", where)
+            yield _test_of_rows(f"accepted_values_{column}", model, f"{name} NOT IN ({values})", where)
         if doc.relationship:
             other, key = identifier(doc.relationship.to), identifier(doc.relationship.column)
-            yield ModelTest(
-                f"relationship_{column}",
-                f"SELECT * FROM {model} WHERE {name} IS NOT NULL"
-                f" AND {name} NOT IN (SELECT {key} FROM {other} WHERE {key} IS NOT NULL)",
-                (*where, "relationship"),
-            )
+            breaks = f"{name} IS NOT NULL AND {name} NOT IN (SELECT {key} FROM {other} WHERE {key} IS NOT NULL)"
+            yield _test_of_rows(f"relationship_{column}", model, breaks, (*where, "relationship"))
     for number, assertion in enumerate(draft.doc.assertions):
         yield ModelTest(assertion.name, assertion.sql.strip(), ("assertions", number))
+
+
+def _test_of_rows(name: str, model: str, breaks: str, where: tuple[str | int, ...]) -> ModelTest:
+    return ModelTest(name, f"SELECT * FROM {model} WHERE {breaks}", where, breaks=breaks)
 
 
 def _tested_against(draft: _Draft, drafts: Mapping[str, _Draft]) -> tuple[str, ...]:

@@ -214,7 +214,7 @@ class _Analyst:
         kind = out.component["kind"] if out.component else None
         if not row.billable or kind == "non_billable":
             out.outcome = "non_billable"
-        elif not known or out.component is None:
+        elif out.component is None:
             out.outcome = "hold"
         else:
             contract = self.versions[out.version]
@@ -222,6 +222,9 @@ class _Analyst:
             increment = pricing["increment_minutes"]
             out.billed = -(-row.minutes // increment) * increment
             retainer = out.component["retainer"]
+            if not known:
+                out.outcome = "hold"
+                return out
             if kind in _FIXED or (retainer and retainer["overage"] != "bill"):
                 out.outcome = "covered"
             else:
@@ -231,10 +234,11 @@ class _Analyst:
     def _bill(self, row: Any, out: Outcome, contract: dict[str, Any]) -> None:
         party = self.parties.get(contract["customer_id"])
         rate = self._rate(row, out.version, contract)
+        out.rate = rate
         if party is None or rate is None:
             out.outcome = "hold"
             return
-        out.outcome, out.rate = "post", rate
+        out.outcome = "post"
         amount = (rate * out.billed / 60).quantize(_CENT, ROUND_HALF_UP)
         out.line = Effect(amount, contract["currency"], out.billed)
         out.line.body = {

@@ -149,6 +149,8 @@ class _Account:
         elif out.kind == "time":
             if component["retainer"] is not None and out.outcome in ("post", "covered"):
                 self._draw(out, totals, component["retainer"]["overage"])
+            elif out.outcome == "hold":
+                self._keep(out, totals, component)
             self._limit(out, totals, component)
         if out.kind == "expense" and (out.line is not None or out.outcome == "hold"):
             # What is passed on is no part of what the component's price pays for.
@@ -181,14 +183,35 @@ class _Account:
             beyond = "hold" if overage == "hold" else "written_off"
             out.outcome, out.line = "covered" if covered else beyond, None
 
+    def _keep(self, out: Outcome, totals: _Totals, component: dict[str, Any]) -> None:
+        """What is held uses hours, cap and running total in its order, as far as its price is known."""
+        minutes = out.billed
+        if component["retainer"] is not None:
+            covered = min(minutes, totals.hours)
+            totals.hours -= covered
+            minutes -= covered
+        if out.rate is None or not minutes:
+            return
+        amount = (out.rate * minutes / 60).quantize(_CENT, ROUND_HALF_UP)
+        if self._is_cumulative(out.on):
+            before = totals.exact
+            totals.exact += out.rate * minutes / 60
+            amount = totals.exact.quantize(_CENT, ROUND_HALF_UP) - before.quantize(_CENT, ROUND_HALF_UP)
+        if component["kind"] == "capped":
+            amount = min(amount, max(Decimal(component["cap"]["amount"]) - totals.time, Decimal(0)))
+        totals.time += amount
+
+    def _is_cumulative(self, on: dt.date) -> bool:
+        version = max((v for v in self.versions if v["valid_from"] <= on), key=lambda v: v["valid_from"])
+        return bool(version["terms"]["pricing"]["rounding"] == "cumulative")
+
     def _limit(self, out: Outcome, totals: _Totals, component: dict[str, Any]) -> None:
         """Round the running total where the contract does, and cut what is beyond the cap."""
         line = out.line
         if line is None:
             return
         assert out.rate is not None
-        version = max((v for v in self.versions if v["valid_from"] <= out.on), key=lambda v: v["valid_from"])
-        if version["terms"]["pricing"]["rounding"] == "cumulative":
+        if self._is_cumulative(out.on):
             before = totals.exact
             totals.exact += out.rate * line.minutes / 60
             line.amount = totals.exact.quantize(_CENT, ROUND_HALF_UP) - before.quantize(_CENT, ROUND_HALF_UP)

@@ -7,7 +7,8 @@
 | plan_growth_10x | planning seconds for all facts ÷ those for a tenth of them, with the same contracts |
 | plan_unchanged_share | planning again when nothing has changed ÷ the first time |
 | plan_one_change_s | planning what one changed entry touches; the median over contracts of different kinds |
-| plan_times_faster_than_pandas | seconds of the peer (`peer`) ÷ planning seconds of both processes; for up to 100,000 |
+| plan_times_faster_than_pandas | seconds of the peer (`peer`) ÷ planning seconds, for up to 100,000 facts |
+| plan_process_seconds_to_pandas | the same, both processes' planning seconds added up, as if there were one core |
 
 Two processes plan two partitions each, in interpreters of their own as Dagster's runs have. The wall time has their
 start in it; growth and shares are by planning seconds alone, to which the start would be a constant.
@@ -80,12 +81,13 @@ def measure_planning(server: ServerInfo, entries: int, folder: Path) -> list[Res
         *_of_changes(changes),
         Result(
             name="plan_times_faster_than_pandas",
-            value=peer / against.work_seconds,
+            value=peer / against.planning_seconds,
             unit="×",
             limit=1.0,
             floor=peer,
-            floor_is=f"pandas' seconds for {peer_entries} facts, which ours plans in {against.work_seconds:.1f} s",
+            floor_is=f"pandas' seconds for {peer_entries} facts, which ours plans in {against.planning_seconds:.1f} s",
         ),
+        Result(name="plan_process_seconds_to_pandas", value=peer / against.work_seconds, unit="×", limit=None),
     ]
 
 

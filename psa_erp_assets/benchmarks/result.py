@@ -10,6 +10,7 @@ class Part(enum.StrEnum):
     APPROVAL = "approval"
     PLANNING = "planning"
     RECEIVING = "receiving"
+    MARTS = "marts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

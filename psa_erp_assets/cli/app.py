@@ -19,6 +19,7 @@ from psa_erp_assets.cli import (
     audit,
     choices,
     config,
+    connections,
     exceptions,
     lineage,
     mappings,
@@ -26,12 +27,14 @@ from psa_erp_assets.cli import (
     notify,
     plans,
     render,
+    reports,
 )
 from psa_erp_assets.cli.options import Entity, Json, Month, Planner, chosen_partitions, planner
 from psa_erp_assets.cli.output import (
     emit,
     explained,
     fail,
+    print_json,
     print_table,
     progress,
     quiet_libraries,
@@ -39,8 +42,10 @@ from psa_erp_assets.cli.output import (
     stdout,
 )
 from psa_erp_assets.sandbox.tryton.build import Kind
+from psa_erp_assets.services import gate as gates
 from psa_erp_assets.services import status as statuses
 from psa_erp_assets.services import sync
+from psa_erp_assets.services.connections import connections as all_connections
 from psa_erp_assets.services.plain import to_plain
 from psa_erp_assets.services.planning import apply_plan, partition_of
 from psa_erp_assets.services.posting_policy import EngineReport
@@ -71,6 +76,7 @@ app.add_typer(access.users, name="users")
 app.add_typer(access.tokens, name="tokens")
 app.add_typer(audit.app, name="audit")
 app.add_typer(notify.app, name="notify")
+app.add_typer(reports.app, name="reports")
 
 
 def main() -> None:
@@ -183,10 +189,16 @@ def _refuse_left_over(reports: Sequence[EngineReport]) -> None:
 def reconcile_(
     entity: Entity = None,
     month: Month = None,
-    gate: Annotated[bool, typer.Option(help="Fail if any difference is unexplained.")] = False,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Fail if anything is unexplained: a release or a month-end must not go on.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare approved time, the ERP's billing lines and posted invoices, as the ERP has them now."""
+    """Compare approved time, the ERP's billing lines and posted invoices, as the ERP has them now.
+
+    With --gate it exits with 1 where a difference, a posting of any kind or an account of the general ledger is
+    unexplained, and says which; also where there was nothing to compare.
+    """
     with explained():
         settings = load_settings()
         with open_prepared(settings) as runtime:
@@ -196,10 +208,20 @@ def reconcile_(
                 for partition in bar.track(partitions, description="reading the ERP"):
                     read_back(runtime, partition)
                     results.append(reconcile(runtime, partition))
-        emit(as_json, lambda: [render.reconciliation_body(r) for r in results], lambda: render.reconciliations(results))
-        unexplained = sum(not row.explained for r in results for row in r.rows)
-        if gate and unexplained:
-            fail(f"{unexplained} differences are unexplained", "Open each with `psa-erp trace ENTRY`.")
+            judged = gates.of_results(runtime, results) if gate else None
+        bodies = [render.reconciliation_body(r) for r in results]
+        if judged is None:
+            emit(as_json, lambda: bodies, lambda: render.reconciliations(results))
+            return
+        if as_json:
+            print_json({"passed": judged.passed, "gate": to_plain(judged), "reconciliations": bodies})
+        else:
+            render.reconciliations(results)
+            render.gate(judged)
+        if not judged.partitions:
+            fail("there is no work in what was chosen, so nothing was compared", "Look at --entity and --month.")
+        if not judged.passed:
+            fail(f"{len(judged.findings)} unexplained", "Take each one's next step, or open it: `psa-erp trace ID`.")
 
 
 @app.command()
@@ -227,12 +249,18 @@ def trace(
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Where the sync stands: what came in, what waits, what is posted, what is in trouble."""
+    """Where the sync stands: what came in, what waits, what is posted, what is in trouble, how each system fares."""
     with explained():
         settings = load_settings()
         with open_prepared(settings) as runtime, runtime.engine.connect() as connection:
             found = statuses.status(connection, settings.tenant)
-        emit(as_json, found.to_dict, lambda: render.status(found))
+            systems = all_connections(connection, settings.tenant)
+
+        def tables() -> None:
+            render.status(found)
+            connections.table(systems)
+
+        emit(as_json, lambda: found.to_dict() | connections.body(systems), tables)
 
 
 @app.command()
@@ -268,7 +296,10 @@ def up() -> None:
 @app.command()
 def bench(
     only: Annotated[Part | None, typer.Option(help="Measure one part alone.")] = None,
-    entries: Annotated[int, typer.Option(min=1000, help="How many facts are planned.")] = 1_000_000,
+    entries: Annotated[
+        int | None,
+        typer.Option(min=1000, help="How many facts are planned (1,000,000), or are behind the marts (10,000,000)."),
+    ] = None,
 ) -> None:
     """Measure what matters on this machine, in a home of its own, and write bench/results.json."""
     from psa_erp_assets.cli import bench as benchmarks
@@ -285,7 +316,7 @@ def serve(
 ) -> None:
     """Start the console alone: webhooks in, pages and API out. Behind it the stores, nothing else."""
     from psa_erp_assets.cli.serving import check_host, console_app, port_of, say_first_link
-    from psa_erp_assets.console.app import serve as serve_console
+    from psa_erp_assets.console.serving import serve as serve_console
 
     with explained():
         settings = load_settings()

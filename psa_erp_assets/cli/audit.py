@@ -101,19 +101,39 @@ def erase(
     person: Annotated[str, typer.Option("--person", help="The id that the PSA has for them.")],
     why: Annotated[str, typer.Option("--why", help="On what ground, for the record.")],
     by: Annotated[str | None, typer.Option("--by", help="Who you are; else whoever is logged in.")] = None,
+    forget_states: Annotated[
+        bool, typer.Option("--forget-states", help="Forget all older states of the lake at once, of everybody.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Erase a person's data that newer versions have replaced. The log stays verifiable, and says who and why."""
+    """Erase a person's data: what newer versions have replaced, and all of it when the law does not keep it any more.
+
+    The log stays verifiable, and says who and why. docs/audit.md says what stays, and until when.
+    """
     with explained():
         settings = load_settings()
         with open_prepared(settings) as runtime:
             report = audit_erasure.erase_person(
-                runtime.engine, settings, person, reason=why, actor=planner(by), now=runtime.clock()
+                runtime.engine,
+                settings,
+                person,
+                reason=why,
+                actor=planner(by),
+                now=runtime.clock(),
+                lake=runtime.lake,
+                forget_states=forget_states,
             )
         rows = [(name, count, report.kept.get(name, 0)) for name, count in sorted(report.erased.items())]
         rows += [(name, 0, count) for name, count in sorted(report.kept.items()) if name not in report.erased]
-        emit(
-            as_json,
-            lambda: to_plain(report),
-            lambda: print_table("Erasure", ("table", "erased", "kept by law"), rows, empty="nothing is kept"),
-        )
+        rows += [(f"lake: {name}", count, 0) for name, count in sorted(report.in_lake.items())]
+
+        def tables() -> None:
+            print_table("Erasure", ("table", "erased", "kept by law"), rows, empty="nothing is kept")
+            if report.unsettled:
+                stdout.print(f"{report.unsettled:,} postings of theirs still wait for something: erase again then.")
+            elif report.kept_until is not None:
+                stdout.print(f"What is kept may be erased from {report.kept_until} on.")
+            if report.lake_states_kept:
+                stdout.print("Older states of the lake still have it, until maintenance forgets them.")
+
+        emit(as_json, lambda: to_plain(report), tables)

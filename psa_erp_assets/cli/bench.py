@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from psa_erp_assets.benchmarks.planning import ENTRIES, measure_planning
+from psa_erp_assets.benchmarks import marts, planning
+from psa_erp_assets.benchmarks.marts import measure_marts
+from psa_erp_assets.benchmarks.planning import measure_planning
 from psa_erp_assets.benchmarks.receiving import measure_receiving
 from psa_erp_assets.benchmarks.result import Part, Result
 from psa_erp_assets.cli.output import print_table, progress
@@ -27,10 +29,11 @@ _BACKLOG_SECONDS, _ONE_SECONDS = 900.0, 60.0
 _WEEKS = (dt.date(2026, 11, 2), dt.date(2026, 11, 9))
 
 
-def run(environ: Mapping[str, str], *, only: Part | None = None, entries: int = ENTRIES) -> list[Result]:
-    """The measurements, all or one part of them, in a home of their own; `entries` are the facts that are planned.
+def run(environ: Mapping[str, str], *, only: Part | None = None, entries: int | None = None) -> list[Result]:
+    """The measurements, all or one part of them, in a home of their own.
 
-    Raises what their parts raise.
+    `entries` are the facts that are planned, and those behind the marts, if others than usual. Raises what their parts
+    raise.
     """
     base = load_settings(environ)
     folder = base.home / "bench"
@@ -42,9 +45,12 @@ def run(environ: Mapping[str, str], *, only: Part | None = None, entries: int = 
         results += approval_to_draft(variables)
     if only in (None, Part.PLANNING):
         with running_server(settings) as server:
-            results += measure_planning(server, entries, folder / "floor")
+            results += measure_planning(server, entries or planning.ENTRIES, folder / "floor")
     if only in (None, Part.RECEIVING):
         results += measure_receiving(folder / "receiving")
+    if only in (None, Part.MARTS):
+        with running_server(settings) as server:
+            results += measure_marts(server, entries or marts.ENTRIES, folder / "marts")
     path = folder / "results.json"
     _write(path, results)
     print_table(

@@ -285,7 +285,7 @@ def _of_object(runtime: Runtime, what: str) -> Chosen:
         found = cases.list_cases(
             connection, runtime.scope, cases.Wanted(search=what), entities=None, now=dt.datetime.now(dt.UTC)
         )
-    ids = tuple(c.item.id for c in found if what in (c.item.object_id, c.item.object_id.rpartition(":")[2]))
+    ids = tuple(c.id for c in found if what in (c.object_id, c.object_id.rpartition(":")[2]))
     if not ids:
         raise NotFoundError(f"no open exception is about {what!r}")
     return Chosen(ids=ids)
@@ -341,13 +341,13 @@ def _show_groups(wanted: cases.Wanted, *, with_items: bool, as_json: bool) -> No
 def _cases(found: tuple[cases.Case, ...]) -> None:
     rows = [
         (
-            str(c.item.id),
-            c.item.object_id,
-            c.item.code,
-            c.item.legal_entity,
-            c.item.service_month,
-            c.item.detail,
-            c.item.assignee,
+            str(c.id),
+            c.object_id,
+            c.code,
+            c.legal_entity,
+            c.service_month,
+            c.detail,
+            c.assignee,
             "late" if c.overdue else c.priority.value,
         )
         for c in found
@@ -357,7 +357,7 @@ def _cases(found: tuple[cases.Case, ...]) -> None:
 
 
 def _story(story: cases.CaseStory) -> None:
-    case, item = story.case, story.case.item
+    case = item = story.case
     facts = [
         ("object", item.object_id),
         ("detail", item.detail),

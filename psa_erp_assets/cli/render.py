@@ -9,6 +9,7 @@ from psa_erp_assets.adapters.store.plan_lists import PlanRow
 from psa_erp_assets.cli.output import hours, print_table, stdout
 from psa_erp_assets.domain.plan import PlanItem
 from psa_erp_assets.domain.shadow import EXPLANATIONS, Compared
+from psa_erp_assets.services.gate import Gate
 from psa_erp_assets.services.period_choices import WaitingEffect
 from psa_erp_assets.services.plain import to_plain
 from psa_erp_assets.services.plan_report import PlanReport
@@ -262,6 +263,22 @@ def reconciliations(results: Sequence[Reconciliation]) -> None:
         [(r.object_id, r.difference.value, r.approved_amount, r.erp_amount, r.next_step) for r in strange],
         empty="none",
     )
+
+
+def gate(found: Gate) -> None:
+    """What the gate found, and how old what it says of the general ledger is."""
+    rows = [
+        (f.look.value, f.legal_entity, f.service_month, f.code, f.object_id, f.detail, f.next_step)
+        for f in found.findings
+    ]
+    columns = ("look", "entity", "month", "what", "id", "detail", "next step")
+    print_table("Gate", columns, rows, empty="everything is explained" if found.passed else "nothing was compared")
+    ledger = (
+        "has never been compared: no reporting run yet"
+        if found.ledger_as_of is None
+        else (f"was compared by the reporting run of {at(found.ledger_as_of)} (UTC)")
+    )
+    stdout.print(f"The general ledger {ledger}.", highlight=False)
 
 
 def status(found: Status) -> None:

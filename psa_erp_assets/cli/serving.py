@@ -12,13 +12,17 @@ import uvicorn
 from fastapi import FastAPI
 
 from psa_erp_assets.adapters.openid import OpenIdProvider
+from psa_erp_assets.adapters.reporting_file import REPORTING_FILE
 from psa_erp_assets.adapters.store import access
 from psa_erp_assets.cli.output import stderr, stdout
+from psa_erp_assets.console import models
 from psa_erp_assets.console.app import create_app
 from psa_erp_assets.console.gate import AccessSetUp
+from psa_erp_assets.console.serving import configuration
 from psa_erp_assets.services import audit_log, audit_sealer, hint_worker, notifier, trace_exporter
 from psa_erp_assets.services.accounts import first_link
 from psa_erp_assets.services.receiving import sources_of
+from psa_erp_assets.services.report_history import LakeHistory
 from psa_erp_assets.services.runtime import Runtime, open_runtime
 from psa_erp_assets.settings import ConfigError, OperatorError, Settings
 
@@ -36,8 +40,13 @@ def console_app(runtime: Runtime) -> FastAPI:
         dagster_url=settings.dagster_url,
         allowed_hosts=sorted({"127.0.0.1", "localhost", httpx.URL(settings.console_url).host}),
         access=access_of(settings),
+        reporting=settings.home / REPORTING_FILE,
+        history=LakeHistory(runtime),
         prove=lambda connection, wanted: audit_log.prove(connection, settings, wanted),
-        background=[partial(worker.work, runtime) for worker in (hint_worker, audit_sealer, notifier, trace_exporter)],
+        background=[
+            *(partial(worker.work, runtime) for worker in (hint_worker, audit_sealer, notifier, trace_exporter)),
+            models.read_ahead,
+        ],
     )
 
 
@@ -104,15 +113,8 @@ def port_of(url: str) -> int:
 def running_console(settings: Settings) -> Iterator[str]:
     """The console in a thread, for the time of the block; gives its address. Raises OperatorError."""
     with open_runtime(settings) as runtime:
-        config = uvicorn.Config(
-            console_app(runtime),
-            host="127.0.0.1",
-            port=port_of(settings.console_url),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=2,
-        )
+        port = port_of(settings.console_url)
+        config = configuration(console_app(runtime), host="127.0.0.1", port=port, patience_seconds=2)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, name="console", daemon=True)
         thread.start()

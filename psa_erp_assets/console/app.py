@@ -9,9 +9,9 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Literal
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -25,10 +25,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
+from psa_erp_assets.adapters.reporting_file import ReportingFile
 from psa_erp_assets.console.access import ForgetVisitor, Gate
 from psa_erp_assets.console.api import api_router
 from psa_erp_assets.console.audit import Prove, audit_router
 from psa_erp_assets.console.background import Background, Worker
+from psa_erp_assets.console.charts import charts_router
 from psa_erp_assets.console.choices import choices_api_router, choices_router
 from psa_erp_assets.console.connections import connections_router
 from psa_erp_assets.console.desk import Desk, sign_in_address
@@ -50,6 +52,10 @@ from psa_erp_assets.console.people import people_router
 from psa_erp_assets.console.plans import plans_api_router, plans_router
 from psa_erp_assets.console.reconciliation import reconciliation_router
 from psa_erp_assets.console.rendering import FOLDER, make_environment
+from psa_erp_assets.console.report_changes import report_changes_router
+from psa_erp_assets.console.report_source import ReportSource
+from psa_erp_assets.console.reports import reports_router
+from psa_erp_assets.console.reports_api import reports_api_router
 from psa_erp_assets.console.security import HEADERS, SecurityHeaders
 from psa_erp_assets.console.sign_in import sign_in_router
 from psa_erp_assets.console.webhooks import RETRY_AFTER_SECONDS, WebhookLane, webhook_router
@@ -58,6 +64,7 @@ from psa_erp_assets.services.figures import Figures
 from psa_erp_assets.services.intake import Intake
 from psa_erp_assets.services.receipts import Receipts
 from psa_erp_assets.services.receiving import WebhookPolicy, WebhookSource
+from psa_erp_assets.services.report_history import ReportHistory
 from psa_erp_assets.services.scope import Scope
 from psa_erp_assets.services.trace import NotFoundError
 
@@ -76,6 +83,7 @@ _TAGS = [
     {"name": "exceptions", "description": "What is in trouble, by cause, and what people do about it."},
     {"name": "mappings", "description": "Which record of which system is which, who said so, where systems differ."},
     {"name": "plans", "description": "What would be posted, who approves it, closed periods, and the rollout."},
+    {"name": "reports", "description": "Figures for executives and finance, and the rows behind each of them."},
     {"name": "webhooks", "description": "Vendors announce here that an object changed; its content is fetched."},
     {"name": "reading", "description": "What the pages show, for programs."},
     {"name": "health", "description": "Whether the server can do its work."},
@@ -105,6 +113,8 @@ def create_app(
     access: AccessSetUp | None = None,
     gate: Gate | None = None,
     prove: Prove | None = None,
+    reporting: Path | None = None,
+    history: ReportHistory | None = None,
     clock: Callable[[], dt.datetime] = _now,
 ) -> FastAPI:
     """The application for the tenant of a scope.
@@ -112,7 +122,9 @@ def create_app(
     `sources` are the vendors that may send webhooks, by the name in their address. `allowed_hosts` are the host
     names that the server answers to: a page of another site that has its name resolve to the loopback address
     reads nothing. `access` says how people sign in; a `gate` of one's own takes its place. Each of `background` runs
-    in a thread from start to shutdown. `prove` makes proofs of the audit log. `clock` gives an aware instant.
+    in a thread from start to shutdown. `prove` makes proofs of the audit log. `reporting` is the
+    file that reports read, and without one they say that there is none; `history` has them as
+    they stood before. `clock` gives an aware instant.
     """
     workers, tenant = Background(background), scope.tenant
     intake, receipts = Intake(engine, tenant), Receipts(sources)
@@ -169,6 +181,11 @@ def create_app(
     app.include_router(connections_router(engine, environment, tenant=tenant))
     app.include_router(audit_router(engine, environment, tenant=tenant, prove=prove))
     app.include_router(models_router(environment))
+    reported = ReportSource(ReportingFile(reporting or Path("no reporting file")), history)
+    app.include_router(charts_router())
+    app.include_router(report_changes_router(environment, reported))
+    app.include_router(reports_router(environment, reported))
+    app.include_router(reports_api_router(reported))
     app.include_router(mappings_api_router(engine, scope, clock=clock))
     app.include_router(mappings_router(engine, environment, scope, clock=clock))
     for about_plans in (plans_api_router, choices_api_router):
@@ -194,12 +211,6 @@ def create_app(
         return health
 
     return app
-
-
-def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8080) -> None:
-    """Serve until interrupted. Logs warnings alone: the address of a page can hold an id, so there is no access log."""
-    # Without a configuration of its own uvicorn speaks through the process's log.
-    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
 
 
 def _reaches_database(engine: Engine) -> bool:

@@ -13,8 +13,8 @@ from psa_erp_assets.adapters.store.audit_leaves import LeafFilter
 from psa_erp_assets.console.access import requires
 from psa_erp_assets.console.errors import Refusal
 from psa_erp_assets.console.reading import snapshot
-from psa_erp_assets.domain.access import Permission
-from psa_erp_assets.services.audit_log import AuditLogError, AuditPage, page
+from psa_erp_assets.domain.access import Actor, Permission
+from psa_erp_assets.services.audit_log import AuditLogError, AuditPage, may_prove, page
 
 Prove = Callable[[Connection, str], dict[str, Any]]
 """Makes the proof of an entry's number or of a subject. Raises AuditLogError where there is none."""
@@ -25,34 +25,43 @@ Subject = Annotated[str, Query(pattern=_TEXT, description="Id of what the entry 
 Who = Annotated[str, Query(pattern=_TEXT, description="Id of who did it; empty for all.")]
 Before = Annotated[int | None, Query(ge=1, le=2**62, description="Entries before this one.")]
 Wanted = Annotated[str, Query(pattern=r"^[^\x00-\x1f\x7f]{1,300}$", description="Number of an entry, or a subject.")]
-_MAY = [Depends(requires(Permission.AUDIT))]
+Auditor = Annotated[Actor, Depends(requires(Permission.AUDIT))]
 
 
 def audit_router(engine: Engine, environment: Environment, *, tenant: str, prove: Prove | None) -> APIRouter:
     """The page /audit and the routes under /api/v1/audit. Without `prove` there are no proofs."""
-    router = APIRouter(dependencies=_MAY)
+    router = APIRouter()
 
-    def found(kind: str, subject: str, actor: str, before: int | None) -> AuditPage:
-        wanted = LeafFilter(kind=kind or None, subject=subject.strip() or None, actor=actor.strip() or None)
+    def found(auditor: Actor, kind: str, subject: str, actor: str, before: int | None) -> AuditPage:
+        wanted = LeafFilter(
+            kind=kind or None,
+            subject=subject.strip() or None,
+            actor=actor.strip() or None,
+            entities=auditor.entities(Permission.AUDIT),
+        )
         with snapshot(engine) as connection:
             return page(connection, tenant, wanted, before=before)
 
-    def proof(wanted: str) -> JSONResponse:
+    def proof(auditor: Actor, wanted: str) -> JSONResponse:
         if prove is None:
             raise HTTPException(404, "This server has no key to prove entries with.")
         try:
             with snapshot(engine) as connection:
+                if not may_prove(connection, tenant, wanted.strip(), auditor.entities(Permission.AUDIT)):
+                    raise HTTPException(403, "This is about a legal entity that you have no role for.")
                 body = prove(connection, wanted.strip())
         except AuditLogError as error:
             raise HTTPException(404, f"{error}.") from error
         return JSONResponse(body, headers={"Content-Disposition": 'attachment; filename="audit-proof.json"'})
 
     @router.get("/audit", include_in_schema=False, response_class=HTMLResponse)
-    def read_page(kind: Kind = "", subject: Subject = "", actor: Who = "", before: Before = None) -> HTMLResponse:
+    def read_page(
+        auditor: Auditor, kind: Kind = "", subject: Subject = "", actor: Who = "", before: Before = None
+    ) -> HTMLResponse:
         chosen = {"kind": kind, "subject": subject.strip(), "actor": actor.strip()}
         kept = urlencode({name: value for name, value in chosen.items() if value})
         body = environment.get_template("audit.html").render(
-            log=found(kind, subject, actor, before),
+            log=found(auditor, kind, subject, actor, before),
             chosen=chosen,
             filtered=bool(kept),
             first=before is None,
@@ -62,8 +71,8 @@ def audit_router(engine: Engine, environment: Environment, *, tenant: str, prove
         return HTMLResponse(body)
 
     @router.get("/audit/proof", include_in_schema=False)
-    def download(wanted: Wanted) -> JSONResponse:
-        return proof(wanted)
+    def download(auditor: Auditor, wanted: Wanted) -> JSONResponse:
+        return proof(auditor, wanted)
 
     @router.get(
         "/api/v1/audit",
@@ -71,9 +80,11 @@ def audit_router(engine: Engine, environment: Environment, *, tenant: str, prove
         summary="The audit log",
         responses={422: {"model": Refusal, "description": "A part of the address is not understood."}},
     )
-    def read_log(kind: Kind = "", subject: Subject = "", actor: Who = "", before: Before = None) -> AuditPage:
+    def read_log(
+        auditor: Auditor, kind: Kind = "", subject: Subject = "", actor: Who = "", before: Before = None
+    ) -> AuditPage:
         """50 entries, latest first, what waits, the last checkpoint and the last verification."""
-        return found(kind, subject, actor, before)
+        return found(auditor, kind, subject, actor, before)
 
     @router.get(
         "/api/v1/audit/proof",
@@ -85,8 +96,8 @@ def audit_router(engine: Engine, environment: Environment, *, tenant: str, prove
             422: {"model": Refusal, "description": "A part of the address is not understood."},
         },
     )
-    def read_proof(wanted: Wanted) -> JSONResponse:
+    def read_proof(auditor: Auditor, wanted: Wanted) -> JSONResponse:
         """Leaf, document and path to the signed root of each entry; docs/audit.md says how to check it."""
-        return proof(wanted)
+        return proof(auditor, wanted)
 
     return router

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from psa_erp_assets.console.access import Viewer
 from psa_erp_assets.console.errors import Refusal
 from psa_erp_assets.console.reading import snapshot
+from psa_erp_assets.domain.access import Permission
 from psa_erp_assets.services.connections import Connections, connections
 
 
@@ -16,9 +17,9 @@ def connections_router(engine: Engine, environment: Environment, *, tenant: str)
     router = APIRouter()
 
     @router.get("/connections", response_class=HTMLResponse, include_in_schema=False)
-    def page(_: Viewer) -> HTMLResponse:
+    def page(actor: Viewer) -> HTMLResponse:
         with snapshot(engine) as connection:
-            found = connections(connection, tenant)
+            found = connections(connection, tenant, actor.entities(Permission.VIEW))
         return HTMLResponse(environment.get_template("connections.html").render(found=found))
 
     @router.get(
@@ -31,9 +32,9 @@ def connections_router(engine: Engine, environment: Environment, *, tenant: str)
             503: {"model": Refusal, "description": "The store cannot be reached."},
         },
     )
-    def read(_: Viewer) -> Connections:
-        """Health, circuit, budgets, cursors and what waits, by connection."""
+    def read(actor: Viewer) -> Connections:
+        """Health, circuit, budgets, cursors and what waits, by connection that the actor may see."""
         with snapshot(engine) as connection:
-            return connections(connection, tenant)
+            return connections(connection, tenant, actor.entities(Permission.VIEW))
 
     return router

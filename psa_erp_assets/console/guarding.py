@@ -54,7 +54,7 @@ class FormRoute(APIRoute):
                 refuse_foreign(request)
                 if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
                     raise HTTPException(415, f"the form must be sent as {FORM}", {"Connection": "close"})
-                request = _replayed(request.scope, await read_body(request, POLICY))
+                request = _replayed(request.scope, await _body_of(request))
             return await handle(request)
 
         return guarded
@@ -78,10 +78,14 @@ def _host(origin: str) -> str:
         return ""
 
 
+async def _body_of(request: Request) -> bytes:
+    return await read_body(request.receive, request.headers.get("content-length", "0"), POLICY)
+
+
 async def _checked_body(request: Request) -> bytes:
     try:
         check_media(request.headers)
-        body = await read_body(request, POLICY)
+        body = await _body_of(request)
         json_text(body, POLICY.nesting)
     except WebhookRefusedError as error:
         raise HTTPException(REFUSALS[type(error)], str(error), {"Connection": "close"}) from error

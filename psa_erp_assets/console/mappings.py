@@ -15,6 +15,13 @@ from psa_erp_assets.adapters.store import mapping_stories
 from psa_erp_assets.console import mapping_values as values
 from psa_erp_assets.console.access import requires
 from psa_erp_assets.console.guarding import FormRoute
+from psa_erp_assets.console.mapping_access import (
+    refuse_decision,
+    refuse_proposal,
+    refuse_target,
+    refuse_wish,
+    seen_by,
+)
 from psa_erp_assets.console.reading import snapshot
 from psa_erp_assets.domain.access import Actor, Permission
 from psa_erp_assets.domain.links import CANONICAL, LINK_KINDS
@@ -32,6 +39,7 @@ from psa_erp_assets.services.mapping_decisions import Wish
 from psa_erp_assets.services.mapping_effect import PlanEffect
 from psa_erp_assets.services.mapping_proposals import MappingNotFoundError, MappingRefusedError
 from psa_erp_assets.services.scope import Scope
+from psa_erp_assets.services.seen_records import SeenRecords
 from psa_erp_assets.services.trace import NotFoundError
 
 _PAGE = 50
@@ -70,8 +78,9 @@ def _lists(router: APIRouter, engine: Engine, environment: Environment, scope: S
     ) -> HTMLResponse:
         wanted = {"state": state, "type": object_type, "method": method, "q": q}
         with snapshot(engine) as connection:
-            rows, more = _rows(connection, scope, tab, wanted, page)
-            counts = proposal_rows.counts(connection, scope.tenant)
+            seen = seen_by(connection, scope, actor)
+            rows, more = _rows(connection, scope, tab, wanted, page, seen=seen)
+            counts = proposal_rows.counts(connection, scope.tenant, seen=seen.ids)
         kept = {"tab": tab, **{k: v for k, v in wanted.items() if v and (k, v) != ("state", "proposed")}}
         return _page(
             environment,
@@ -85,10 +94,13 @@ def _lists(router: APIRouter, engine: Engine, environment: Environment, scope: S
             filtered=len(kept) > 1,
             page_link=f"/mappings?{urlencode(kept)}&",
             steward=actor.may(Permission.STEWARD),
+            everything=seen.everything,
         )
 
 
-def _rows(connection: Connection, scope: Scope, tab: str, wanted: dict[str, str], page: int) -> tuple[list[Any], bool]:
+def _rows(
+    connection: Connection, scope: Scope, tab: str, wanted: dict[str, str], page: int, *, seen: SeenRecords
+) -> tuple[list[Any], bool]:
     """A page of a list, and whether there is another one after it."""
     tenant, offset = scope.tenant, (page - 1) * _PAGE
     object_type, search = wanted["type"] or None, wanted["q"].strip()
@@ -102,6 +114,7 @@ def _rows(connection: Connection, scope: Scope, tab: str, wanted: dict[str, str]
                 object_type=object_type,
                 method=wanted["method"] or None,
                 search=search,
+                seen=seen.ids,
                 limit=_PAGE + 1,
                 offset=offset,
             )
@@ -109,13 +122,24 @@ def _rows(connection: Connection, scope: Scope, tab: str, wanted: dict[str, str]
         return found[:_PAGE], len(found) > _PAGE
     if tab == "mappings":
         stored = mapping_stories.listing(
-            connection, tenant, object_type=object_type, search=search, limit=_PAGE + 1, offset=offset
+            connection,
+            tenant,
+            object_type=object_type,
+            search=search,
+            seen=seen.ids,
+            limit=_PAGE + 1,
+            offset=offset,
         )
         return list(stored[:_PAGE]), len(stored) > _PAGE
     if tab == "decisions":
-        found = list(mapping_decisions.past_decisions(connection, tenant))
+        decisions = mapping_decisions.past_decisions(connection, tenant)
+        found = [d for d in decisions if seen.has(d.object_type, d.canonical_id)]
     elif tab == "drift":
-        found = list(ownership.drift_report(connection, scope, entity=object_type, search=search, limit=10_000))
+        drifts = ownership.drift_report(connection, scope, entity=object_type, search=search, limit=10_000)
+        found = [d for d in drifts if seen.has(d.entity, d.canonical_id)]
+    elif not seen.everything:
+        # What contradicts itself or maps to nothing is of no legal entity yet.
+        found = []
     else:
         records = mapping_sources.load(connection, scope)
         found = list(mapping_review.conflicts(records) if tab == "conflicts" else mapping_review.orphans(records))
@@ -177,6 +201,7 @@ def _proposals(router: APIRouter, engine: Engine, environment: Environment, scop
     def proposal(
         actor: Viewer, proposal_id: values.ProposalId, first: values.DayAsked = "", last: values.DayAsked = ""
     ) -> HTMLResponse:
+        refuse_proposal(engine, scope, actor, Permission.VIEW, proposal_id)
         return show(proposal_id, actor, first=first, last=last)
 
     @router.post("/proposals/{proposal_id}")
@@ -189,6 +214,7 @@ def _proposals(router: APIRouter, engine: Engine, environment: Environment, scop
         first: values.DayTyped = "",
         last: values.DayTyped = "",
     ) -> Response:
+        refuse_proposal(engine, scope, actor, Permission.STEWARD, proposal_id)
         try:
             if verdict == "accept":
                 mapping_decisions.accept(
@@ -214,25 +240,31 @@ def _proposals(router: APIRouter, engine: Engine, environment: Environment, scop
 
 
 def _by_hand(router: APIRouter, engine: Engine, environment: Environment, scope: Scope, clock: Clock) -> None:
-    def form(typed: dict[str, str], problem: str = "", status: int = 200) -> HTMLResponse:
+    def form(actor: Actor, typed: dict[str, str], problem: str = "", status: int = 200) -> HTMLResponse:
         kind = LINK_KINDS.get((typed["kind"].partition("/")[0], typed["kind"].partition("/")[2]))
         sources: dict[str, Named] = {}
         canonicals: dict[str, Named] = {}
         if kind is not None:
             with snapshot(engine) as connection:
+                seen = seen_by(connection, scope, actor, Permission.STEWARD)
                 sources, canonicals = mapping_matching.named(mapping_sources.load(connection, scope), kind)
+                if not seen.everything:
+                    # A source's record is of no legal entity before it is mapped; whoever knows its id can type it.
+                    sources = {}
+                    canonicals = {i: one for i, one in canonicals.items() if seen.has(kind.object_type, i)}
         known = {"sources": list(sources.values()), "canonicals": list(canonicals.values())}
         return _page(
             environment, "mapping_new.html", status, kinds=values.KIND_NAMES, typed=typed, known=known, problem=problem
         )
 
-    @router.get("/new", dependencies=[Depends(requires(Permission.STEWARD))])
-    def ask(kind: values.Search = "employee/clockify", source: values.Search = "") -> HTMLResponse:
-        return form({"kind": kind, "source": source, "canonical": ""})
+    @router.get("/new")
+    def ask(actor: Steward, kind: values.Search = "employee/clockify", source: values.Search = "") -> HTMLResponse:
+        return form(actor, {"kind": kind, "source": source, "canonical": ""})
 
     @router.post("/new")
     def propose(actor: Steward, *, kind: values.Typed, source: values.Typed, canonical: values.Typed) -> Response:
         object_type, _, system = kind.partition("/")
+        refuse_target(engine, scope, actor, object_type, canonical.strip())
         try:
             proposal_id = mapping_proposals.propose(
                 engine,
@@ -245,16 +277,18 @@ def _by_hand(router: APIRouter, engine: Engine, environment: Environment, scope:
                 now=clock(),
             )
         except MappingRefusedError as error:
-            return form({"kind": kind, "source": source, "canonical": canonical}, _sentence(error), 409)
+            return form(actor, {"kind": kind, "source": source, "canonical": canonical}, _sentence(error), 409)
         return RedirectResponse(f"/mappings/proposals/{proposal_id}", 303)
 
 
 def _changes(router: APIRouter, engine: Engine, environment: Environment, scope: Scope, clock: Clock) -> None:
-    def form(typed: dict[str, str], problem: str = "", status: int = 200) -> HTMLResponse:
+    def form(actor: Actor, typed: dict[str, str], problem: str = "", status: int = 200) -> HTMLResponse:
         effect = None
         if typed["sources"] and typed["canonical"] and not problem:
             try:
-                effect = mapping_effect.effect_of(engine, scope, _wish(typed, scope), now=clock())
+                wish = _wish(typed, scope)
+                refuse_wish(engine, scope, actor, wish)
+                effect = mapping_effect.effect_of(engine, scope, wish, now=clock())
             except (MappingRefusedError, ValueError) as error:
                 problem = _sentence(error)
         return _page(
@@ -267,8 +301,9 @@ def _changes(router: APIRouter, engine: Engine, environment: Environment, scope:
             effect=effect,
         )
 
-    @router.get("/change", dependencies=[Depends(requires(Permission.STEWARD))])
+    @router.get("/change")
     def ask(
+        actor: Steward,
         *,
         action: values.Search = "split",
         kind: values.Search = "",
@@ -286,7 +321,7 @@ def _changes(router: APIRouter, engine: Engine, environment: Environment, scope:
             "first": first or clock().date().isoformat(),
             "last": last,
         }
-        return form(typed)
+        return form(actor, typed)
 
     @router.post("/change")
     def change(
@@ -304,13 +339,16 @@ def _changes(router: APIRouter, engine: Engine, environment: Environment, scope:
         typed |= {"first": first, "last": last}
         try:
             made = mapping_decisions.merge if action == "merge" else mapping_decisions.split
-            made(engine, scope, _wish(typed, scope), actor=actor, reason=reason, now=clock())
+            wish = _wish(typed, scope)
+            refuse_wish(engine, scope, actor, wish)
+            made(engine, scope, wish, actor=actor, reason=reason, now=clock())
         except (MappingRefusedError, ValueError) as error:
-            return form(typed, _sentence(error), 409)
+            return form(actor, typed, _sentence(error), 409)
         return RedirectResponse("/mappings?tab=decisions", 303)
 
     @router.post("/decisions/{decision_id}/undo")
     def undo(actor: Steward, decision_id: values.DecisionId, *, reason: values.Why = "") -> Response:
+        refuse_decision(engine, scope, actor, decision_id)
         try:
             mapping_decisions.undo(engine, scope, decision_id, actor=actor, reason=reason, now=clock())
         except MappingNotFoundError as error:

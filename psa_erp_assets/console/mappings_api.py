@@ -12,9 +12,16 @@ from sqlalchemy import Engine
 from psa_erp_assets.adapters.store import mapping_proposals as proposal_rows
 from psa_erp_assets.adapters.store import mapping_stories
 from psa_erp_assets.console import mapping_values as values
-from psa_erp_assets.console.access import requires
+from psa_erp_assets.console.access import Viewer, refuse_entity, requires
 from psa_erp_assets.console.errors import Refusal
 from psa_erp_assets.console.guarding import GuardedRoute
+from psa_erp_assets.console.mapping_access import (
+    refuse_decision,
+    refuse_proposal,
+    refuse_target,
+    refuse_wish,
+    seen_by,
+)
 from psa_erp_assets.console.reading import snapshot
 from psa_erp_assets.domain.access import Actor, Permission
 from psa_erp_assets.domain.links import CANONICAL
@@ -35,7 +42,6 @@ from psa_erp_assets.services.scope import Scope
 
 _MOST = 1_000
 Steward = Annotated[Actor, Depends(requires(Permission.STEWARD))]
-_VIEW = [Depends(requires(Permission.VIEW))]
 _Id = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["Same person"])]
 _Day = Annotated[dt.date, Field(examples=["2026-09-01"])]
@@ -123,17 +129,24 @@ def mappings_api_router(engine: Engine, scope: Scope, *, clock: Callable[[], dt.
 
 
 def _reading(router: APIRouter, engine: Engine, scope: Scope) -> None:
-    @router.get("", summary="Mappings", dependencies=_VIEW)
-    def read_mappings(object_type: values.TypeFilter = "", q: values.Search = "") -> list[MappingRow]:
+    @router.get("", summary="Mappings")
+    def read_mappings(actor: Viewer, object_type: values.TypeFilter = "", q: values.Search = "") -> list[MappingRow]:
         """The first 1,000 mappings, those that stewards have decided first."""
         with snapshot(engine) as connection:
             rows = mapping_stories.listing(
-                connection, scope.tenant, object_type=object_type or None, search=q, limit=_MOST
+                connection,
+                scope.tenant,
+                object_type=object_type or None,
+                search=q,
+                seen=seen_by(connection, scope, actor).ids,
+                limit=_MOST,
             )
         return [MappingRow.model_validate({n: row[n] for n in MappingRow.model_fields}) for row in rows]
 
-    @router.get("/proposals", summary="Proposals", dependencies=_VIEW)
+    @router.get("/proposals", summary="Proposals")
     def read_proposals(
+        actor: Viewer,
+        *,
         state: values.StateFilter = "proposed",
         object_type: values.TypeFilter = "",
         method: values.MethodFilter = "",
@@ -148,39 +161,49 @@ def _reading(router: APIRouter, engine: Engine, scope: Scope) -> None:
                 object_type=object_type or None,
                 method=method or None,
                 search=q,
+                seen=seen_by(connection, scope, actor).ids,
                 limit=_MOST,
             )
         return [mapping_proposals.of_row(row) for row in rows]
 
-    @router.get("/conflicts", summary="Conflicts", dependencies=_VIEW)
-    def read_conflicts() -> list[Conflict]:
-        """Statements about mappings that contradict each other."""
+    @router.get("/conflicts", summary="Conflicts")
+    def read_conflicts(actor: Viewer) -> list[Conflict]:
+        """Statements about mappings that contradict each other; for those who may view all legal entities."""
+        refuse_entity(actor, Permission.VIEW, None)
         with snapshot(engine) as connection:
             return mapping_review.conflicts(mapping_sources.load(connection, scope))
 
-    @router.get("/orphans", summary="Orphans", dependencies=_VIEW)
-    def read_orphans() -> list[Orphan]:
-        """Records that map to nothing, and canonical ones that nothing refers to."""
+    @router.get("/orphans", summary="Orphans")
+    def read_orphans(actor: Viewer) -> list[Orphan]:
+        """Records that map to nothing or that nothing refers to; for those who may view all legal entities."""
+        refuse_entity(actor, Permission.VIEW, None)
         with snapshot(engine) as connection:
             return mapping_review.orphans(mapping_sources.load(connection, scope))
 
-    @router.get("/drift", summary="Drift between systems", dependencies=_VIEW)
-    def read_drift() -> list[DriftItem]:
-        """Fields of which two systems say different things: the first 1,000."""
+    @router.get("/drift", summary="Drift between systems")
+    def read_drift(actor: Viewer) -> list[DriftItem]:
+        """Fields of which two systems say different things: those of the first 1,000 that may be seen."""
         with snapshot(engine) as connection:
-            return list(ownership.drift_report(connection, scope, limit=_MOST))
+            seen = seen_by(connection, scope, actor)
+            found = ownership.drift_report(connection, scope, limit=_MOST)
+            return [item for item in found if seen.has(item.entity, item.canonical_id)]
 
-    @router.get("/decisions", summary="Decisions", dependencies=_VIEW)
-    def read_decisions() -> list[PastDecision]:
-        """What stewards have decided, the latest first: 200."""
+    @router.get("/decisions", summary="Decisions")
+    def read_decisions(actor: Viewer) -> list[PastDecision]:
+        """What stewards have decided, the latest first: those of the latest 200 that may be seen."""
         with snapshot(engine) as connection:
-            return list(mapping_decisions.past_decisions(connection, scope.tenant))
+            seen = seen_by(connection, scope, actor)
+            found = mapping_decisions.past_decisions(connection, scope.tenant)
+            return [decision for decision in found if seen.has(decision.object_type, decision.canonical_id)]
 
 
 def _deciding(router: APIRouter, engine: Engine, scope: Scope, clock: Callable[[], dt.datetime]) -> None:
-    @router.get("/proposals/{proposal_id}/effect", summary="What accepting would do", dependencies=_VIEW)
-    def read_effect(proposal_id: values.ProposalId, valid_from: _From = None, valid_to: _To = None) -> PlanEffect:
+    @router.get("/proposals/{proposal_id}/effect", summary="What accepting would do")
+    def read_effect(
+        actor: Viewer, proposal_id: values.ProposalId, valid_from: _From = None, valid_to: _To = None
+    ) -> PlanEffect:
         """What becomes of held work and of amounts by contract. It is tried out and taken back."""
+        refuse_proposal(engine, scope, actor, Permission.VIEW, proposal_id)
         with _refusals():
             with snapshot(engine) as connection:
                 wish = mapping_decisions.wish_of(
@@ -195,6 +218,7 @@ def _deciding(router: APIRouter, engine: Engine, scope: Scope, clock: Callable[[
     @router.post("/proposals", status_code=201, summary="Propose a mapping")
     def propose(actor: Steward, body: ProposalBody) -> Made:
         """Somebody else decides about it."""
+        refuse_target(engine, scope, actor, body.object_type, body.canonical_id)
         with _refusals():
             made = mapping_proposals.propose(engine, scope, **body.model_dump(), actor=actor, now=clock())
         return Made(id=made)
@@ -202,12 +226,14 @@ def _deciding(router: APIRouter, engine: Engine, scope: Scope, clock: Callable[[
     @router.post("/proposals/{proposal_id}/accept", summary="Accept a proposal")
     def accept(actor: Steward, proposal_id: values.ProposalId, body: AcceptBody) -> Outcome:
         """Work that waited for it becomes due."""
+        refuse_proposal(engine, scope, actor, Permission.STEWARD, proposal_id)
         with _refusals():
             return mapping_decisions.accept(engine, scope, proposal_id, actor=actor, **body.model_dump(), now=clock())
 
     @router.post("/proposals/{proposal_id}/reject", summary="Reject a proposal")
     def reject(actor: Steward, proposal_id: values.ProposalId, body: ReasonBody) -> Outcome:
         """The matcher does not propose it again."""
+        refuse_proposal(engine, scope, actor, Permission.STEWARD, proposal_id)
         with _refusals():
             return mapping_decisions.reject(engine, scope, proposal_id, actor=actor, reason=body.reason, now=clock())
 
@@ -216,6 +242,7 @@ def _deciding(router: APIRouter, engine: Engine, scope: Scope, clock: Callable[[
         """From a day on they stand for another canonical id, whatever their exact key says."""
         with _refusals():
             wish = _wish(body, body.system or "", mapping_stories.SPLIT)
+            refuse_wish(engine, scope, actor, wish)
             return mapping_decisions.split(engine, scope, wish, actor=actor, reason=body.reason, now=clock())
 
     @router.post("/merge", summary="Merge canonical ids")
@@ -223,11 +250,13 @@ def _deciding(router: APIRouter, engine: Engine, scope: Scope, clock: Callable[[
         """From a day on one canonical id takes the place of others."""
         with _refusals():
             wish = _wish(body, CANONICAL, mapping_stories.MERGE)
+            refuse_wish(engine, scope, actor, wish)
             return mapping_decisions.merge(engine, scope, wish, actor=actor, reason=body.reason, now=clock())
 
     @router.post("/decisions/{decision_id}/undo", summary="Undo a decision")
     def undo(actor: Steward, decision_id: values.DecisionId, body: ReasonBody) -> Outcome:
         """By a new decision; nothing is deleted."""
+        refuse_decision(engine, scope, actor, decision_id)
         with _refusals():
             return mapping_decisions.undo(engine, scope, decision_id, actor=actor, reason=body.reason, now=clock())
 

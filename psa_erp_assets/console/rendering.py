@@ -15,6 +15,7 @@ from markupsafe import Markup
 from psa_erp_assets.adapters.store.trace import KINDS
 from psa_erp_assets.console.access import csrf_field, current_visitor
 from psa_erp_assets.domain.money import Money
+from psa_erp_assets.services.plain import age
 from psa_erp_assets.services.trace import CONTRACT
 
 FOLDER = Path(__file__).parent
@@ -82,18 +83,6 @@ def instant(at: dt.datetime | None) -> Markup:
         return Markup("–")
     utc = at.astimezone(dt.UTC)
     return Markup('<time datetime="{}">{} UTC</time>').format(utc.isoformat(), utc.strftime("%Y-%m-%d %H:%M:%S"))
-
-
-def age(seconds: int) -> str:
-    """ "42 s", "5 min", "3 h 20 min" or "2 d 4 h"."""
-    minutes, hour, day = seconds // 60, 3_600, 86_400
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < hour:
-        return f"{minutes} min"
-    if seconds < day:
-        return f"{seconds // hour} h {minutes % 60} min"
-    return f"{seconds // day} d {seconds % day // hour} h"
 
 
 def hours(minutes: int | None) -> str:

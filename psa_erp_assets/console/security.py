@@ -14,10 +14,20 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+# Reports draw their charts with scripts of this server. plotly.js makes a style element, which is empty and so has the
+# first of these digests, and fills it by script; the second is that of the style sheet for maps, which it brings along.
+# No other style that is written into a page is obeyed there either.
+_REPORTS = "/reports"
+_CHARTS = HEADERS["Content-Security-Policy"].replace(
+    "style-src 'self'",
+    "script-src 'self'; style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+    " 'sha256-ji27qzEtxXZW+7dun6UwjHXJ18e6WAin1VvNtkzIE/o='",
+)
 # Financial data stay out of shared and disk caches; the style sheet may be kept as long as its ETag holds.
 _STATIC = "/static/"
 _STORED = {name.lower().encode(): value.encode() for name, value in HEADERS.items()}
 NOT_STORED = {**_STORED, b"cache-control": b"no-store"}
+_WITH_CHARTS = {**NOT_STORED, b"content-security-policy": _CHARTS.encode()}
 
 
 class SecurityHeaders:
@@ -36,6 +46,8 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 # As they go over the wire: by name, one after the other, they would take longer than a webhook.
                 own = _STORED if scope["path"].startswith(_STATIC) else NOT_STORED
+                if scope["path"].startswith(_REPORTS):
+                    own = _WITH_CHARTS
                 kept = [pair for pair in message.get("headers", ()) if pair[0].lower() not in own]
                 message = {**message, "headers": [*kept, *own.items()]}
             await send(message)

@@ -11,9 +11,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from psa_erp_assets.console.errors import Refusal
@@ -32,6 +31,8 @@ REFUSALS: Mapping[type[receiving.WebhookRefusedError], int] = {
 _CLOSE = {"Connection": "close"}
 _NOT_ACCEPTED, _PATH = "not accepted", "/webhooks/"
 _UNAVAILABLE = b'{"detail":"the store cannot be reached"}'
+_ANSWER = [*NOT_STORED.items(), (b"content-type", b"application/json")]
+_LATE = "the body is late"
 RETRY_AFTER_SECONDS = 15
 
 logger = logging.getLogger(__name__)
@@ -82,12 +83,9 @@ class WebhookLane:
             # Not the error's text: it repeats the statement's parameters, which are business data.
             logger.warning("the store failed: %s", type(error.cause).__name__)
             status, body, extra = 503, _UNAVAILABLE, {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        headers = [
-            *NOT_STORED.items(),
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            *((name.lower().encode(), value.encode()) for name, value in extra.items()),
-        ]
+        headers = [*_ANSWER, (b"content-length", b"%d" % len(body))]
+        for name, value in extra.items():
+            headers.append((name.lower().encode(), value.encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         self._receipts.count(scope["path"][len(_PATH) :], status, copies=copies, began=began)
@@ -105,7 +103,7 @@ class WebhookLane:
         if source not in self._sources:
             raise HTTPException(401, "not verified", _CLOSE)
         try:
-            body = await read_body(Request(scope, receive), self._policy)
+            body = await read_body(receive, headers.get("content-length", "0"), self._policy)
         except HTTPException as error:
             # A stranger is not told what the bounds are.
             raise HTTPException(error.status_code, _NOT_ACCEPTED, error.headers) from error
@@ -152,24 +150,41 @@ def _refusal(error: receiving.WebhookRefusedError) -> HTTPException:
     return HTTPException(status, "not verified" if status == 401 else _NOT_ACCEPTED)
 
 
-async def read_body(request: Request, policy: receiving.WebhookPolicy) -> bytes:
-    """The body, read no further than the policy allows whatever Content-Length claims. Raises HTTPException."""
-    announced = request.headers.get("content-length", "0")
+async def read_body(receive: Receive, announced: str, policy: receiving.WebhookPolicy) -> bytes:
+    """The body, read no further than the policy allows whatever its `announced` Content-Length claims.
+
+    Raises HTTPException.
+    """
     if not announced.isascii() or not announced.isdigit() or len(announced) > 18:
         raise HTTPException(400, "content-length must be a number", _CLOSE)
-    too_large = HTTPException(413, f"the body may have {policy.body_bytes} bytes", _CLOSE)
     if int(announced) > policy.body_bytes:
-        raise too_large
-    body = bytearray()
+        raise _too_large(policy)
+    task = asyncio.current_task()
+    assert task is not None
+    # As `asyncio.timeout` does it, which takes as long as all the rest of reading.
+    late = asyncio.get_running_loop().call_later(policy.body_seconds, task.cancel, _LATE)
+    pieces: list[bytes] = []
+    size, more = 0, True
     try:
-        async with asyncio.timeout(policy.body_seconds):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > policy.body_bytes:
-                    raise too_large
-    except TimeoutError as error:
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                # Nobody is there to read the answer; the server's log gets a refusal instead of a failure.
+                raise HTTPException(400, "the sender went away")
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > policy.body_bytes:
+                raise _too_large(policy)
+            more = message.get("more_body", False)
+    except asyncio.CancelledError as error:
+        # Where the server cancels too, because it ends, that is what counts.
+        if error.args != (_LATE,) or task.uncancel():
+            raise
         raise HTTPException(408, f"the body took longer than {policy.body_seconds:g} s", _CLOSE) from error
-    except ClientDisconnect as error:
-        # Nobody is there to read the answer; the server's log gets a refusal instead of a failure.
-        raise HTTPException(400, "the sender went away") from error
-    return bytes(body)
+    finally:
+        late.cancel()
+    return b"".join(pieces)
+
+
+def _too_large(policy: receiving.WebhookPolicy) -> HTTPException:
+    return HTTPException(413, f"the body may have {policy.body_bytes} bytes", _CLOSE)

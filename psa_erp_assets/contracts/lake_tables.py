@@ -19,20 +19,27 @@ FRACTION = pa.decimal128(9, 6)
 TEXT, WHOLE, DATE, YES_NO = pa.string(), pa.int64(), pa.date32(), pa.bool_()
 INSTANT = pa.timestamp("us", tz="UTC")
 
-_PARTITION = ("legal_entity", "service_month")
+# The column that has the month that a row is of.
+MONTH = "service_month"
+_PARTITION = ("legal_entity", MONTH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LakeTable:
     """A table: its columns with their comments, and the columns whose values make up a partition of it.
 
-    A table without partition columns is always replaced whole.
+    A table without partition columns is always replaced whole; of one that is by month, only the months that differ.
     """
 
     name: str
     description: str
     schema: pa.Schema
     partitioned_by: tuple[str, ...] = ()
+
+    @property
+    def by_month(self) -> bool:
+        """Whether each row is of a month."""
+        return MONTH in self.schema.names and not self.schema.field(MONTH).nullable
 
     def comments(self) -> dict[str, str]:
         """What each column means, as far as it is said."""
@@ -92,6 +99,7 @@ CONTRACTS = _table(
         _column("currency", TEXT, "Currency in which the contract is billed, ISO 4217."),
         _VALID_FROM,
         _VALID_TO,
+        _maybe("content", TEXT, "Checksum of the whole agreement, with its terms and amendments."),
     ],
 )
 PROJECTS = _table(
@@ -226,6 +234,15 @@ POSTINGS = _table(
             "What it moves: of a billing line revenue or contract_balance; of a cost labor, intercompany or expense; "
             "of a revenue entry recognition or loss_provision. Null on a charge between entities.",
         ),
+        _maybe("target_key", TEXT, "Key of what a reversal or withdrawal takes back; else null."),
+        _maybe("attempts", WHOLE, "How often it was sent; what surely was not taken up is not counted."),
+        _maybe(
+            "approved_at",
+            INSTANT,
+            "When the work was approved: as the PSA dates it, else when the sync first knew. Null for what a contract "
+            "has by itself.",
+        ),
+        _maybe("drafted_at", INSTANT, "When the ERP was first known to have it; null while it has not."),
     ],
     _PARTITION,
 )
@@ -248,6 +265,7 @@ ERP_BILLING_LINES = _table(
         _maybe("invoice_state", TEXT, "State of that invoice in the ERP's words."),
         _column("posted", YES_NO, "Whether the ERP has posted that invoice."),
         _maybe("invoice_date", DATE, "Date of that invoice."),
+        _maybe("credits_key", TEXT, "Our key on the line that the ERP's own credit note takes back with this one."),
     ],
     _PARTITION,
 )
@@ -345,7 +363,10 @@ EXCEPTIONS = _table(
 COMPANY = _table(
     "company",
     "What holds for the group as a whole, of which there is one row.",
-    [_column("group_currency", TEXT, "Currency that the group reports in, ISO 4217.")],
+    [
+        _column("group_currency", TEXT, "Currency that the group reports in, ISO 4217."),
+        _maybe("intercompany_mark_up", MONEY, "What one entity charges another on top of cost, as a fraction."),
+    ],
 )
 DECIDED_WORK = _table(
     "decided_work",
@@ -379,6 +400,7 @@ DECIDED_WORK = _table(
             TEXT,
             "Why the part has an outcome of its own, or codes of the holds; null where nothing is to be said.",
         ),
+        _maybe("revision", WHOLE, "Revision of the fact, counted from 1; null for what a contract has by itself."),
     ],
 )
 CONTRACT_BALANCES = _table(
@@ -409,15 +431,21 @@ CONTRACT_BACKLOG = _table(
 )
 ACCOUNT_BALANCES = _table(
     "account_balances",
-    "What each month brings to each account of the ERP's general ledger, as the ERP adds it up.",
+    "What each month brings to each account of the ERP's general ledger, as the ERP adds it up, and before the first "
+    "of these months what all of history has brought.",
     [
         _column("legal_entity", TEXT, "Code of the entity whose books they are."),
         _column("month", TEXT, "Month of the entries by their own date, e.g. 2026-09."),
         _column("account", TEXT, "Code of the account."),
-        _maybe("role", TEXT, "What the sync uses the account for, e.g. contract_balance; null if it does not."),
+        _maybe(
+            "role",
+            TEXT,
+            "What the sync uses the account for, e.g. contract_balance; receivable, revenue or tax; null for others.",
+        ),
         _column("posted", MONEY, "Debits less credits of posted entries."),
         _column("draft", MONEY, "Debits less credits of draft entries."),
         _column("currency", TEXT, "Currency of the amounts, ISO 4217: that of the entity's books."),
+        _maybe("opening", YES_NO, "Whether it is all of history up to the month's end, and not the month alone."),
     ],
 )
 CREDITS = _table(
@@ -431,6 +459,21 @@ CREDITS = _table(
         _column("in_erp", YES_NO, "Whether finance made the credit line by hand."),
         _column("reason", TEXT, "Why they were credited."),
         _column("requested_at", INSTANT, "When the credit was asked for."),
+    ],
+)
+ADJUSTMENTS = _table(
+    "adjustments",
+    "What people decided about single pieces of work beside the systems of record: held work that is written off, and "
+    "what becomes of an effect whose accounting period is closed. Credits have a table of their own.",
+    [
+        _column("id", TEXT, "Id of the decision."),
+        _column("kind", TEXT, "write_off or period_choice."),
+        _column("object_id", TEXT, "The time entry, expense, milestone or contract object."),
+        _maybe("legal_entity", TEXT, "Code of the legal entity that sells the work; null while it is unknown."),
+        _maybe("service_month", TEXT, "Month in which the work was done; null while it is unknown."),
+        _maybe("choice", TEXT, "Of a period choice: wait, post_to_open, by_hand or cancel."),
+        _column("reason", TEXT, "Why, in the words of whoever decided."),
+        _column("decided_at", INSTANT, "When it was decided."),
     ],
 )
 
@@ -461,5 +504,6 @@ LAKE_TABLES: dict[str, LakeTable] = {
         CONTRACT_BACKLOG,
         ACCOUNT_BALANCES,
         CREDITS,
+        ADJUSTMENTS,
     )
 }

@@ -32,7 +32,7 @@ def audit_log(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
             "entries": report.size,
             "entries_added": sum(report.added.values()),
             "checkpoint": report.checkpoint or 0,
-            "delivered": {None: "no address is set", True: "yes", False: "no"}[report.delivered],
+            "delivered": {None: "nothing to send", True: "yes", False: "no"}[report.delivered],
             "rows_erased_by_retention": expired,
         }
     )

@@ -46,7 +46,8 @@ _INVARIANTS = (
                 FROM approved_time GROUP BY ALL
             ), reconciled AS (
                 SELECT legal_entity, service_month, sum(approved_minutes) AS reconciled,
-                       sum(approved_minutes) FILTER (difference IN ('matched', 'not_invoiced')) AS billed
+                       sum(approved_minutes) FILTER (difference IN ('matched', 'not_invoiced', 'rounding'))
+                           AS billed
                 FROM reconciliation GROUP BY ALL
             )
             SELECT legal_entity, service_month, approved, reconciled, billed, non_billable, held

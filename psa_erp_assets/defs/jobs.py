@@ -31,12 +31,21 @@ _MONTH = dg.AssetSelection.assets(
     "three_way_reconciliation",
 )
 
+_KEYS = dg.AssetSelection.assets("source_keys")
+
 extraction = dg.define_asset_job(
     "extraction",
-    selection=dg.AssetSelection.groups(policies.MASTER_DATA)
+    selection=(dg.AssetSelection.groups(policies.MASTER_DATA) - _KEYS)
     | dg.AssetSelection.assets("time_entry_inbox", "milestone_inbox"),
     description="Reads every system of record: master data, then time entries and approvals. Posts nothing; what it "
     "finds changed is posted by the runs that the approvals sensor then asks for.",
+    executor_def=dg.in_process_executor,
+)
+
+key_sweep = dg.define_asset_job(
+    "key_sweep",
+    selection=_KEYS,
+    description="Compares the full lists of keys of CRM and HR with what was read last, and reads again what differs.",
     executor_def=dg.in_process_executor,
 )
 
@@ -80,4 +89,4 @@ lake_maintenance = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 
-JOBS = [extraction, near_real_time, month_sync, table_checks, reporting, lake_maintenance]
+JOBS = [extraction, key_sweep, near_real_time, month_sync, table_checks, reporting, lake_maintenance]

@@ -98,6 +98,12 @@ hourly_extraction = _whole(
 hourly_checks = _whole(
     "hourly_checks", jobs.table_checks, "50 * * * *", "Each hour: the contracts and invariants of the month tables."
 )
+nightly_key_sweep = _whole(
+    "nightly_key_sweep",
+    jobs.key_sweep,
+    "45 0 * * *",
+    "Each night: the keys of CRM and HR, for what no event told of and what is gone.",
+)
 nightly_reporting = _whole(
     "nightly_reporting", jobs.reporting, "30 3 * * *", "Each night: the SQL models and the reporting file."
 )
@@ -124,6 +130,7 @@ SCHEDULES = [
     hourly_extraction,
     hourly_changes,
     hourly_checks,
+    nightly_key_sweep,
     nightly_sweep,
     nightly_reconciliation,
     nightly_reporting,

@@ -9,15 +9,16 @@ the same result whatever order they arrived in.
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from psa_erp_assets.domain.balances import Balance, ComponentBalance, added
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.decide import ABOUT_THE_WORK, Decider
+from psa_erp_assets.domain.decide import ABOUT_THE_WORK, MAY_LEAVE, Decider
 from psa_erp_assets.domain.decision import Decision, Hold, Outcome, Part, Route
 from psa_erp_assets.domain.effects import BilledTo, BillingLine, EffectType
-from psa_erp_assets.domain.limits import Available, Cut, beyond_cap, draw, hours_of_month, retainers_of
+from psa_erp_assets.domain.limits import Available, Cut, beyond_cap, draw, hours_of_month, retainers_of, room_below
 from psa_erp_assets.domain.money import Money, Rounding, divide, for_minutes, multiply
 from psa_erp_assets.domain.pricing import billed_minutes
 from psa_erp_assets.domain.recognize import recognize_month
@@ -75,15 +76,17 @@ def settle(
     credited: Sequence[Credit] = (),
     *,
     previous: Balance | None = None,
+    given_up: AbstractSet[str] = frozenset(),
 ) -> Settlement:
     """The decisions about a contract's month.
 
     `work` are all its facts with what was decided about each alone, in any order and whichever entity sells them:
     there is one cap and one stock of hours, however many entities sell in a month. `credited` are those of its entries.
-    `previous` is the closing balance of when the month was settled before. Each decision's route names its partition:
+    `previous` is the closing balance of when the month was settled before. `given_up` are held entries that somebody
+    has written off, for which no room is kept. Each decision's route names its partition:
     a fee's is that of the contract as of its day, a revenue entry's that as of the month's last day.
     """
-    account = _Account(where, opening, decider)
+    account = _Account(where, opening, decider, given_up)
     of_entry: dict[str, list[Credit]] = defaultdict(list)
     for credit in sorted(credited, key=lambda c: c.id):
         of_entry[credit.object_id].append(credit)
@@ -103,8 +106,8 @@ def settle(
 class _Account:
     """Running totals of a contract's components while its month is worked through."""
 
-    def __init__(self, where: ContractMonth, opening: Balance, decider: Decider) -> None:
-        self.where, self.opening, self.decider = where, opening, decider
+    def __init__(self, where: ContractMonth, opening: Balance, decider: Decider, given_up: AbstractSet[str]) -> None:
+        self.where, self.opening, self.decider, self.given_up = where, opening, decider, given_up
         master = decider.master
         record = master.contract(where.contract_id)
         self.contract = master.contract_as_of(where.contract_id, where.month.last_day)
@@ -124,7 +127,7 @@ class _Account:
         none, and there is no more of it than the line has.
         """
         left, *apart = _credited(decision, of_entry, self.decider.rules.rounding)
-        kept = self.take(item, left)
+        kept = self.take(item, left, less=sum(credit.minutes for credit in of_entry if not credit.rebill))
         yield kept
         self.take_back(kept, [c for c in of_entry if c.in_erp])
         line = kept.effect(_BILLING)
@@ -141,15 +144,19 @@ class _Account:
             else:
                 yield self.take(item, part)
 
-    def take(self, item: WorkItem, decision: Decision, *, draws: bool = True) -> Decision:
-        """The decision with the component's limits applied, and the component's totals moved on by it."""
+    def take(self, item: WorkItem, decision: Decision, *, draws: bool = True, less: int = 0) -> Decision:
+        """The decision with the component's limits applied, and the component's totals moved on by it.
+
+        `less` are minutes of it that were credited and are billed no more, in case it is held.
+        """
         component = self._component(decision.component, item.service_date)
         if component is None or decision.outcome is Outcome.NONE:
             return decision
         before = self.running.get(component.code, ComponentBalance())
         line = decision.effect(_BILLING)
         if isinstance(item, TimeEntry):
-            decision, before = self._time(decision, component, before, item.service_date, draws=draws)
+            room = self._to_keep(decision, item.service_date) - less
+            decision, before = self._time(decision, component, before, item.service_date, draws=draws, room=room)
         elif isinstance(item, Milestone) and isinstance(line, BillingLine) and component.fee is not None:
             if before.milestones + line.amount.amount > component.fee.amount:
                 detail = f"milestones would come to more than the fee of {component.fee}"
@@ -236,13 +243,31 @@ class _Account:
             return None
         return next((c for c in contract.terms.components if c.code == code), None)
 
+    def _to_keep(self, decision: Decision, on: dt.date) -> int:
+        """The minutes that a held entry will use of its contract's limits once it is released; nought of others.
+
+        Not while it may still be moved away from the contract, nor where somebody has written it off.
+        """
+        if decision.outcome is not Outcome.HOLD or decision.object_id in self.given_up:
+            return 0
+        contract = self.decider.master.contract_as_of(self.where.contract_id, on)
+        held = {h.code for h in decision.holds if h.effect_type is _BILLING}
+        return billed_minutes(decision.minutes, contract.terms.pricing) if contract and not held & MAY_LEAVE else 0
+
     def _time(
-        self, decision: Decision, component: Component, before: ComponentBalance, on: dt.date, *, draws: bool
+        self, decision: Decision, component: Component, before: ComponentBalance, on: dt.date, *, draws: bool, room: int
     ) -> tuple[Decision, ComponentBalance]:
         line = decision.effect(_BILLING)
-        if component.retainer is not None and draws and _may_draw(decision):
-            decision = self._draw(decision, component, component.retainer.overage, on)
-            line = decision.effect(_BILLING)
+        if component.retainer is not None and draws and component.code in self.hours:
+            there = self.hours[component.code].minutes
+            if _may_draw(decision):
+                decision = self._draw(decision, component, component.retainer.overage, on)
+                line = decision.effect(_BILLING)
+            elif room > 0:
+                decision = self._keep_hours(decision, component.code, room)
+            room -= there - self.hours[component.code].minutes
+        if room > 0 and decision.held_rate is not None:
+            return self._keep_room(decision, decision.held_rate, component, before, on, minutes=room)
         if not isinstance(line, BillingLine):
             return decision, before
         line, before = self._rounded(line, before)
@@ -258,11 +283,54 @@ class _Account:
         """The line as a difference of the rounded running total, where the contract rounds that (odoo#285322)."""
         if line.per_hour is None or not self._is_cumulative(line.service_date):
             return line, before
-        so_far = Money(before.exact, line.amount.currency)
-        total = so_far + for_minutes(line.per_hour, line.minutes)
-        mode = self.decider.rules.rounding
-        amount = total.rounded(mode) - so_far.rounded(mode)
-        return replace(line, amount=amount), replace(before, exact=total.amount)
+        amount, before = self._in_total(line.per_hour, line.minutes, before)
+        return replace(line, amount=amount), before
+
+    def _in_total(self, per_hour: Money, minutes: int, before: ComponentBalance) -> tuple[Money, ComponentBalance]:
+        so_far, mode = Money(before.exact, per_hour.currency), self.decider.rules.rounding
+        total = so_far + for_minutes(per_hour, minutes)
+        return total.rounded(mode) - so_far.rounded(mode), replace(before, exact=total.amount)
+
+    def _keep_hours(self, decision: Decision, code: str, minutes: int) -> Decision:
+        """Keep a retainer's hours for an entry that is held although they would pay for it."""
+        self.hours[code], covered = draw(self.hours[code], minutes)
+        mine = min(covered, decision.minutes) if covered < minutes else decision.minutes
+        parts = [(mine, "the retainer's hours are kept for it"), (decision.minutes - mine, "beyond the retainer")]
+        held = tuple(Part(outcome=Outcome.HOLD, minutes=n, amount=None, reason=why) for n, why in parts if n)
+        return replace(decision, parts=held)
+
+    def _keep_room(
+        self,
+        decision: Decision,
+        per_hour: Money,
+        component: Component,
+        before: ComponentBalance,
+        on: dt.date,
+        *,
+        minutes: int,
+    ) -> tuple[Decision, ComponentBalance]:
+        """Keep for a held entry its place in the running total and its room below the cap.
+
+        Work after it does not take what it will be billed at, nor has to be taken back when it is (ADR 0017).
+        """
+        if self._is_cumulative(on):
+            amount, before = self._in_total(per_hour, minutes, before)
+        else:
+            amount = for_minutes(per_hour, minutes).rounded(self.decider.rules.rounding)
+        if decision.parts:
+            # What the retainer's hours do not cover.
+            parts = (*decision.parts[:-1], replace(decision.parts[-1], amount=amount))
+            return replace(decision, parts=parts), replace(before, time=before.time + amount.amount)
+        cap = component.cap if component.kind is ContractKind.CAPPED else None
+        below = room_below(cap, amount, before.time, per_hour=per_hour, minutes=minutes) if cap is not None else None
+        worked, kept = (decision.minutes, amount) if below is None else (min(below[0], decision.minutes), below[1])
+        room = Part(outcome=Outcome.HOLD, minutes=worked, amount=kept, reason="its room is kept while it is held")
+        parts = (room,)
+        if below is not None:
+            over, detail = amount - kept, f"beyond the cap of {cap}"
+            rest = Part(outcome=Outcome.HOLD, minutes=decision.minutes - worked, amount=over, reason=detail)
+            parts = (room, rest) if kept.amount else (rest,)
+        return replace(decision, parts=parts), replace(before, time=before.time + kept.amount)
 
     def _is_cumulative(self, on: dt.date) -> bool:
         contract = self.decider.master.contract_as_of(self.where.contract_id, on)

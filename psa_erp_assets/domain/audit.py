@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Any
 
 from psa_erp_assets.domain.merkle import leaf_hash
@@ -67,8 +68,17 @@ class Leaf:
         }
 
     def hash(self) -> bytes:
-        """The hash of the leaf in the tree."""
-        return leaf_hash(canonical(self.body()).encode())
+        """The hash of the leaf in the tree: that of its body as canonical JSON, which is spelled out here.
+
+        A month has a million leaves, and this takes a third of the time that encoding a dictionary does.
+        """
+        quoted = encode_basestring
+        text = (
+            f'{{"actor":{quoted(self.actor)},"at":{quoted(self.at)},"content":{quoted(self.content)},'
+            f'"kind":{quoted(self.kind)},"ref":{quoted(self.ref)},"seq":{self.seq},"source":{quoted(self.source)},'
+            f'"subject":{quoted(self.subject)},"tenant":{quoted(self.tenant)},"v":{VERSION}}}'
+        )
+        return leaf_hash(text.encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

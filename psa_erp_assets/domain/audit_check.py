@@ -4,9 +4,9 @@ Pure, over what a reader hands it, so that the same rules judge the database and
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from psa_erp_assets.domain.audit import Leaf, Sealed, SourceRow, commitment, commitment_at
+from psa_erp_assets.domain.audit import Leaf, Sealed, SourceRow, commitment, commitment_at, digest
 from psa_erp_assets.domain.merkle import Frontier
 
 MOST_PROBLEMS = 1_000
@@ -26,7 +26,8 @@ class Kept:
     """A leaf as stored, with everything that bears on it. `row` is None where it is gone.
 
     `personal` opens commitments. `erased` is the hash over all that an entry says it has erased, and None for entries
-    that erased nothing.
+    that erased nothing. `since` is the hash of what the row says since an erasure took a text out of it that no
+    commitment stands for; the leaf keeps the hash of what it said before.
     """
 
     leaf: Leaf
@@ -36,6 +37,7 @@ class Kept:
     personal: Sequence[Sealed] = ()
     erasure: Erasure | None = None
     erased: str | None = None
+    since: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,26 +112,41 @@ def _check_leaf(one: Kept, found: Findings) -> None:
     if row is None:
         found.add("deleted", leaf.seq, f"the row {leaf.source} {leaf.ref} is gone")
         return
-    if row.leaf(leaf.tenant, leaf.seq, one.commitment) != leaf:
+    if one.since is not None:
+        _check_since(one, row, found)
+    elif row.leaf(leaf.tenant, leaf.seq, one.commitment) != leaf:
         found.add("edited", leaf.seq, f"the row {leaf.source} {leaf.ref} does not say what it said")
-    if one.erasure is not None:
-        found.erased += 1
-        if leaf.source == "audit_entry":
-            _check_entry(one, row.said, found)
-            return
-        if one.personal:
-            found.add("not_erased", leaf.seq, "what was erased can still be opened")
-        if row.personal is not None and row.personal != one.erasure.replaced_by:
-            found.add("edited", leaf.seq, f"{leaf.source} {leaf.ref} does not say what the erasure put in its place")
-        return
-    if row.personal is not None:
-        opened = one.personal[0] if len(one.personal) == 1 else None
-        if one.commitment is None or opened is None:
-            found.add("edited", leaf.seq, "what opens the commitment is gone, and no erasure says why")
-        elif commitment(opened.salt, row.personal) != one.commitment:
-            found.add("edited", leaf.seq, f"the content of {leaf.source} {leaf.ref} is not what was committed to")
-    elif leaf.source == "audit_entry":
+    found.erased += one.erasure is not None or one.since is not None
+    if leaf.source == "audit_entry":
         _check_entry(one, row.said, found)
+    elif one.erasure is not None:
+        _check_erased(one, one.erasure, row, found)
+    elif row.personal is not None:
+        _check_commitment(one, row.personal, found)
+
+
+def _check_erased(one: Kept, erasure: Erasure, row: SourceRow, found: Findings) -> None:
+    leaf = one.leaf
+    if one.personal:
+        found.add("not_erased", leaf.seq, "what was erased can still be opened")
+    if row.personal is not None and row.personal != erasure.replaced_by:
+        found.add("edited", leaf.seq, f"{leaf.source} {leaf.ref} does not say what the erasure put in its place")
+
+
+def _check_commitment(one: Kept, personal: str, found: Findings) -> None:
+    leaf, opened = one.leaf, one.personal[0] if len(one.personal) == 1 else None
+    if one.commitment is None or opened is None:
+        found.add("edited", leaf.seq, "what opens the commitment is gone, and no erasure says why")
+    elif commitment(opened.salt, personal) != one.commitment:
+        found.add("edited", leaf.seq, f"the content of {leaf.source} {leaf.ref} is not what was committed to")
+
+
+def _check_since(one: Kept, row: SourceRow, found: Findings) -> None:
+    leaf = one.leaf
+    if replace(row.leaf(leaf.tenant, leaf.seq, one.commitment), content=leaf.content) != leaf:
+        found.add("edited", leaf.seq, f"the row {leaf.source} {leaf.ref} is not about what it was about")
+    if digest(row.document(one.commitment)) != one.since:
+        found.add("edited", leaf.seq, f"{leaf.source} {leaf.ref} does not say what the erasure left of it")
 
 
 def _check_entry(one: Kept, said: Mapping[str, object], found: Findings) -> None:

@@ -53,6 +53,9 @@ ABOUT_THE_WORK = frozenset(
 )
 """Holds of work however it is paid for. Others hold a billing line alone: its price, its buyer, its tax."""
 
+MAY_LEAVE = frozenset({"outside_contract_term", "project_closed"})
+"""Holds of work that may yet be moved to another project: while it is held it uses none of its contract's limits."""
+
 _BILLING, _COST = EffectType.BILLING_LINE, EffectType.COST_TRANSACTION
 _FIXED_FEE = frozenset({ContractKind.FIXED_FEE_MILESTONE, ContractKind.FIXED_FEE_SCHEDULE})
 _FX_VERSIONS = frozenset({"billing_fx", "cost_fx", "charge_fx"})
@@ -122,6 +125,7 @@ class _Draft:
     holds: list[Hold] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
+    held_rate: Money | None = None
 
     def held(self, effect_type: EffectType) -> bool:
         return any(h.effect_type is effect_type for h in self.holds)
@@ -186,6 +190,7 @@ class _TimeTerms:
     holds: tuple[Hold, ...]
     versions: Mapping[str, str]
     reasons: tuple[str, ...]
+    held_rate: Money | None
 
     @property
     def lasts(self) -> bool:
@@ -359,6 +364,7 @@ class Decider:
             component=who.component.code if who.component else None,
             reasons=reasons,
             mode=who.mode,
+            held_rate=terms.held_rate,
         )
 
     def _time_terms(self, entry: TimeEntry) -> "_TimeTerms":
@@ -388,15 +394,17 @@ class Decider:
             holds=tuple(draft.holds),
             versions=draft.versions,
             reasons=tuple(draft.reasons),
+            held_rate=draft.held_rate,
         )
 
     def _billing(self, entry: TimeEntry, who: Parties, draft: _Draft) -> "_Billing | None":
         """How minutes are billed at the rate as of the service date."""
         entity, contract, project, employee = who.entity, who.contract, who.project, who.employee
-        if entity is None or contract is None or project is None or who.component is None:
+        if contract is None or project is None or who.component is None:
             return None
-        buyer = self.buyer(contract, entity, entry.service_date)
-        draft.holds += [t.hold(_BILLING) for t in buyer.troubles]
+        buyer = self.buyer(contract, entity, entry.service_date) if entity is not None else None
+        if buyer is not None:
+            draft.holds += [t.hold(_BILLING) for t in buyer.troubles]
         if employee is None:
             return None
         rate = rate_for(
@@ -411,7 +419,8 @@ class Decider:
         if isinstance(rate, PriceGap):
             draft.holds.append(Hold(rate.code, _BILLING, rate.detail))
             return None
-        if draft.held(_BILLING) or buyer.party is None or who.analytic is None:
+        if draft.held(_BILLING) or entity is None or buyer is None or buyer.party is None or who.analytic is None:
+            draft.held_rate = rate.per_hour
             return None
         draft.versions |= {**buyer.versions, "bill_rate": rate.rate_id}
         draft.reasons += rate.reasons

@@ -77,8 +77,11 @@ class Decision:
 
     `minutes` are those worked; the parts' minutes sum to them. There are no parts where all have one outcome.
     `component` is the part of the contract that it falls under, `reasons` say in words how it was decided, `versions`
-    are the ids of the rates and mappings used. `posting_dates` are the days that somebody chose for effects whose own
-    period is closed, `left_alone` the types of those that are not the sync's to book: what is there stays as it is.
+    are the ids of the rates and mappings used. `held_rate` is what an hour is billed at whose billing line is held for
+    another reason than its price; it is no part of the body. `posting_dates` are the days that somebody chose for
+    effects whose own period is closed, `left_alone` the types of those that are not the sync's to book: what is there
+    stays as it is. `settled` are those of which people have booked what was missing: what is there stays as it is while
+    it comes to just what is left for the sync.
     """
 
     object_id: str
@@ -93,8 +96,10 @@ class Decision:
     parts: tuple[Part, ...] = ()
     reasons: tuple[str, ...] = ()
     mode: Mode = Mode.LIVE
+    held_rate: Money | None = None
     posting_dates: Mapping[EffectType, dt.date] = field(default_factory=dict)
     left_alone: frozenset[EffectType] = frozenset()
+    settled: frozenset[EffectType] = frozenset()
 
     def effect(self, effect_type: EffectType) -> Effect | None:
         """The effect of this type that should exist."""
@@ -127,31 +132,22 @@ class Decision:
         return text_hash(self.text)
 
     def to_body(self) -> dict[str, Any]:
-        """The decision as a JSON body, for storing and for hashing. Effects are named by the hashes of their payloads:
-        the plan and the ledger have their content.
+        """The decision as a body for storing and for hashing, of what canonical JSON can write.
+
+        Effects are named by the hashes of their payloads: the plan and the ledger have their content.
         """
         return {
-            "outcome": self.outcome.value,
+            "outcome": self.outcome,
             "minutes": self.minutes,
             "revision": self.revision,
             "legal_entity": self.route.legal_entity,
             "service_month": str(self.route.service_month),
             "contract_id": self.route.contract_id,
             "component": self.component,
-            "mode": self.mode.value,
-            "effects": {effect.effect_type.value: payload_hash(effect) for effect in self.effects},
-            "holds": [{"code": h.code, "effect_type": h.effect_type.value, "detail": h.detail} for h in self.holds],
-            "parts": [_part_body(part) for part in self.parts],
-            "reasons": list(self.reasons),
-            "versions": dict(self.versions),
+            "mode": self.mode,
+            "effects": {effect.effect_type: payload_hash(effect) for effect in self.effects},
+            "holds": self.holds,
+            "parts": self.parts,
+            "reasons": self.reasons,
+            "versions": self.versions,
         }
-
-
-def _part_body(part: Part) -> dict[str, Any]:
-    money = part.amount
-    return {
-        "outcome": part.outcome.value,
-        "minutes": part.minutes,
-        "amount": None if money is None else {"amount": str(money.amount), "currency": money.currency},
-        "reason": part.reason,
-    }

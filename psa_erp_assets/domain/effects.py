@@ -156,9 +156,7 @@ _CLASSES: dict[EffectType, type[Effect]] = {
     EffectType.INTERCOMPANY_CHARGE: IntercompanyCharge,
     EffectType.REVENUE_ENTRY: RevenueEntry,
 }
-_ALWAYS = {
-    of: ("effect_type", *(f.name for f in fields(of) if f.default is MISSING)) for of in _CLASSES.values()
-}
+_ALWAYS = {of: ("effect_type", *(f.name for f in fields(of) if f.default is MISSING)) for of in _CLASSES.values()}
 _READ = {of: attrgetter(*names) for of, names in _ALWAYS.items()}
 _UNLESS_DEFAULT = {
     of: tuple((f.name, f.default) for f in fields(of) if f.default is not MISSING) for of in _CLASSES.values()
@@ -238,4 +236,3 @@ def reversal_of(effect: Effect) -> Effect:
     if isinstance(effect, RevenueEntry):
         return replace(effect, amount=-effect.amount)
     return replace(effect, minutes=-effect.minutes, amount=-effect.amount)
-

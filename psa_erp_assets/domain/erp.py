@@ -83,7 +83,8 @@ class ErpDocument:
     """A billing line or cost transaction as the ERP has it now.
 
     `document` names the invoice or posted journal entry that has taken it up, None while it is a draft on its own.
-    `document_state` is that document's state in the ERP's words; `posted` is true once the ERP has posted it.
+    `document_state` is that document's state in the ERP's words; `posted` is true once the ERP has posted it. `party`
+    and `analytic` are the ERP's customer and project, None where they were not read.
     """
 
     key: str
@@ -97,6 +98,8 @@ class ErpDocument:
     document_state: str | None
     posted: bool
     tax_amount: Decimal | None = None
+    party: str | None = None
+    analytic: str | None = None
 
 
 class LookUpFailedError(Exception):

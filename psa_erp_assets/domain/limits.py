@@ -41,16 +41,27 @@ def beyond_cap(line: BillingLine, cap: Money, billed_before: Decimal) -> Cut | N
     The cap is billed to the cent. The billed minutes are those that the amount left is worth at the line's rate, to
     the nearest minute, because an invoice line shows a quantity.
     """
-    left = max(cap.amount - billed_before, Decimal(0))
-    if line.amount.amount <= left:
+    found = room_below(cap, line.amount, billed_before, per_hour=line.per_hour, minutes=line.minutes)
+    if found is None:
         return None
     detail = f"beyond the cap of {cap}"
-    over = Money(line.amount.amount - left, line.amount.currency)
-    if not left or line.per_hour is None:
+    minutes, left = found
+    if not left.amount:
         return Cut(line=None, over=line.amount, detail=detail)
-    worth = divide(multiply(left, Decimal(60)), line.per_hour.amount)
-    minutes = min(int(worth.to_integral_value(ROUND_HALF_EVEN)), line.minutes)
-    return Cut(line=replace(line, minutes=minutes, amount=Money(left, cap.currency)), over=over, detail=detail)
+    return Cut(line=replace(line, minutes=minutes, amount=left), over=line.amount - left, detail=detail)
+
+
+def room_below(
+    cap: Money, amount: Money, used_before: Decimal, *, per_hour: Money | None, minutes: int
+) -> tuple[int, Money] | None:
+    """How much of some minutes of work, and of what they are worth, is below a cap; None where all of it is."""
+    left = max(cap.amount - used_before, Decimal(0))
+    if amount.amount <= left:
+        return None
+    if not left or per_hour is None:
+        return 0, Money(Decimal(0), cap.currency)
+    worth = divide(multiply(left, Decimal(60)), per_hour.amount)
+    return min(int(worth.to_integral_value(ROUND_HALF_EVEN)), minutes), Money(left, cap.currency)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +99,11 @@ class Available:
     """A retainer's minutes that nobody has used, by the month that brought them, the oldest first."""
 
     left: tuple[RetainerHours, ...]
+
+    @property
+    def minutes(self) -> int:
+        """All of them."""
+        return sum(hours.minutes for hours in self.left)
 
 
 def hours_of_month(terms: RetainerTerms, before: Sequence[RetainerHours], month: ServiceMonth) -> Available:

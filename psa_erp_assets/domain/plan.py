@@ -5,9 +5,11 @@ that is already as it should be gives an empty plan, so plan(plan) = plan.
 """
 
 import enum
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decision import Decision, Hold, Mode
@@ -21,7 +23,8 @@ class Action(enum.StrEnum):
     """What a plan item does. HOLD, WAIT, BLOCKED and SHADOW do nothing to the ERP; they say why nothing happens.
 
     VOID takes note of what the ERP has done itself: it cancelled the document that a line was on. Where that line took
-    another one back, the other one counts again. SHADOW is what would be done where the rollout has not gone live.
+    another one back, the other one counts again. RESTORE is the opposite: the cancelled document is a draft again, and
+    what is on it counts. SHADOW is what would be done where the rollout has not gone live.
     """
 
     CREATE = "create"
@@ -30,6 +33,7 @@ class Action(enum.StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     VOID = "void"
+    RESTORE = "restore"
     SHADOW = "shadow"
     HOLD = "hold"
     WAIT = "wait"
@@ -37,12 +41,13 @@ class Action(enum.StrEnum):
 
 
 _POSTING = frozenset({Action.CREATE, Action.WITHDRAW, Action.REVERSE, Action.RETRY})
-ACTING = _POSTING | {Action.CANCEL, Action.VOID}
+ACTING = _POSTING | {Action.CANCEL, Action.VOID, Action.RESTORE}
 _EFFECT_TYPES = tuple(EffectType)
 _BOTH_OR_NEITHER = (EffectType.COST_TRANSACTION, EffectType.INTERCOMPANY_CHARGE)
 _UNSENT = frozenset({State.PLANNED, State.HELD, State.READY})
 _SENT = frozenset({State.IN_FLIGHT, State.AMBIGUOUS, State.RESOLVING, State.CONFIRMED})
 _NEEDS_HUMAN = frozenset({State.CONFLICT, State.DUPLICATE, State.DRIFT})
+_NOTHING_THERE = "not in the ERP yet"
 _ENDED = frozenset({State.CANCELLED, State.WITHDRAWN, State.REVERSED})
 
 
@@ -85,13 +90,19 @@ def plan_entry(
     *,
     closed: ClosedPeriods | None = None,
     cancelled: AbstractSet[str] = frozenset(),
+    standing: AbstractSet[str] = frozenset(),
 ) -> list[PlanItem]:
     """The plan of one object: for each effect type, from what is there (`postings`, all of this object, in any order)
     to what the decision wants. `on_document` are the keys whose ERP document another document has taken up,
-    `cancelled` those of them whose document the ERP has cancelled, each of what is VERIFIED or REVERSED.
+    `cancelled` those of them whose document the ERP has cancelled, each of what is VERIFIED or REVERSED. `standing` are
+    the keys of what is REVERSED and in the ERP all the same, on no document that it has cancelled.
     """
     if decision.mode is Mode.OFF:
         return []
+    if not postings and not decision.left_alone:
+        items = _first(decision, tenant)
+        if not closed or not any(_books_of(item.effect) in closed for item in items if item.effect is not None):
+            return [_shadow(item) for item in items] if decision.mode is Mode.SHADOW else items
     planned: list[tuple[_Chain, list[PlanItem]]] = []
     shut: dict[EffectType, frozenset[str]] = {}
     concerned = {what.effect_type for what in (*decision.effects, *decision.holds, *postings)}
@@ -100,8 +111,9 @@ def plan_entry(
             continue
         mine = [p for p in postings if p.effect_type is effect_type]
         mine.sort(key=lambda p: p.revision)
-        chain = _Chain(decision, effect_type, mine, on_document, cancelled=cancelled, tenant=tenant)
-        planned.append((chain, chain.left_alone() if effect_type in decision.left_alone else chain.items()))
+        chain = _Chain(decision, effect_type, mine, on_document, cancelled=cancelled, standing=standing, tenant=tenant)
+        left_alone = effect_type in decision.left_alone or is_settled(decision, effect_type, mine)
+        planned.append((chain, chain.left_alone() if left_alone else chain.items()))
         # A draft invoice line is in no period; finance dates the invoice.
         bills = effect_type is EffectType.BILLING_LINE
         shut[effect_type] = frozenset() if bills or not closed else chain.shut(planned[-1][1], closed)
@@ -112,6 +124,75 @@ def plan_entry(
         shut |= dict.fromkeys(_BOTH_OR_NEITHER, between)
         items = [item for chain, wanted in planned for item in chain.outside(shut[chain.effect_type], wanted)]
     return [_shadow(item) for item in items] if decision.mode is Mode.SHADOW else items
+
+
+def _first(decision: Decision, tenant: str) -> list[PlanItem]:
+    """The plan of what nothing is in the ERP of yet: all that is wanted is created. Most work is planned just once."""
+    items = []
+    for effect_type in _EFFECT_TYPES:
+        wanted, hold = decision.effect(effect_type), decision.hold(effect_type)
+        if wanted is not None:
+            items.append(_creation(decision, wanted, tenant, _NOTHING_THERE))
+        if hold is not None:
+            items.append(
+                PlanItem(
+                    action=Action.HOLD,
+                    effect_type=effect_type,
+                    object_id=decision.object_id,
+                    contract_id=decision.route.contract_id,
+                    reason=hold.detail,
+                    source_revision=decision.revision,
+                    hold=hold,
+                )
+            )
+    return items
+
+
+def _creation(
+    decision: Decision, wanted: Effect, tenant: str, reason: str, *, revision: int = 1, depends_on: str | None = None
+) -> PlanItem:
+    """What is wanted, as an item that creates it."""
+    key = posting_key(
+        tenant=tenant,
+        erp_company=wanted.erp_company,
+        effect_type=wanted.effect_type.value,
+        object_id=decision.object_id,
+        revision=revision,
+        leg=Leg.ORIGINAL.value,
+    )
+    return PlanItem(
+        action=Action.CREATE,
+        effect_type=wanted.effect_type,
+        object_id=decision.object_id,
+        contract_id=decision.route.contract_id,
+        reason=reason,
+        source_revision=decision.revision,
+        revision=revision,
+        key=key,
+        depends_on=depends_on,
+        effect=wanted,
+    )
+
+
+def _books_of(effect: Effect) -> tuple[str, ServiceMonth] | None:
+    """Company and month that an effect is posted into. A draft invoice line is in none; finance dates the invoice."""
+    return None if isinstance(effect, BillingLine) else (effect.erp_company, ServiceMonth.of(booking_date(effect)))
+
+
+def is_settled(decision: Decision, effect_type: EffectType, postings: Iterable[Posting]) -> bool:
+    """Whether people have booked what was missing of an effect, and what the sync has posted of it is what is left.
+
+    `postings` are all of the object; of another type, or what was never sent, they say nothing.
+    """
+    if effect_type not in decision.settled:
+        return False
+    mine = [p for p in postings if p.effect_type is effect_type and p.leg is Leg.ORIGINAL]
+    there = [p for p in mine if p.state not in _ENDED | _UNSENT and p.state is not State.REJECTED]
+    wanted = decision.effect(effect_type)
+    sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for what, sign in [*((p, 1) for p in there), *([(wanted, -1)] if wanted is not None else [])]:
+        sums[what.erp_company, what.amount.currency] += sign * what.amount.amount
+    return not any(sums.values()) and sum(p.minutes for p in there) == (wanted.minutes if wanted is not None else 0)
 
 
 def _shadow(item: PlanItem) -> PlanItem:
@@ -130,12 +211,14 @@ class _Chain:
         on_document: AbstractSet[str],
         *,
         cancelled: AbstractSet[str],
+        standing: AbstractSet[str],
         tenant: str,
     ) -> None:
         self.decision, self.effect_type, self.tenant = decision, effect_type, tenant
         self.wanted = decision.effect(effect_type)
         self.hold = decision.hold(effect_type)
         self.postings, self.on_document, self.cancelled = list(postings), on_document, cancelled
+        self.standing = standing
         self.by_key = {p.key: p for p in postings}
         self.next_revision = max((p.revision for p in postings), default=0) + 1
 
@@ -150,10 +233,14 @@ class _Chain:
             return voided + held
         # From here on as the ledger will be when these have been taken note of.
         self._take_note(item.key for item in voided if item.action is Action.VOID)
+        noted = self._note_what_counts()
+        if not all(item.acts for item in noted):
+            return voided + noted + held
         loose = [p for p in self.postings if self._is_loose(p)]
         corrected = [item for p in loose for item in self._take_back(p, "what it takes back is on a cancelled invoice")]
+        twice = [item for p in self._surplus() for item in self._take_back(p, "another one has taken the same back")]
         originals = [p for p in self.postings if p.leg is Leg.ORIGINAL and p.state not in _ENDED]
-        return voided + corrected + self._act_on(originals) + held
+        return voided + noted + corrected + twice + self._act_on(originals) + held
 
     def left_alone(self) -> list[PlanItem]:
         """Somebody books it by hand, or nobody does: what is in the ERP stays, and nothing more is sent."""
@@ -164,11 +251,90 @@ class _Chain:
         return posting.operation is Operation.CREATE and posting.key in self.cancelled
 
     def _is_loose(self, posting: Posting) -> bool:
-        """Whether it takes back, in the ERP, what counts for nothing any more since its document was cancelled."""
-        in_erp = posting.operation is Operation.CREATE and posting.state is State.VERIFIED
-        return in_erp and posting.target_key is not None and posting.target_key in self.cancelled
+        """Whether it takes back, in the ERP, what counts for nothing any more: its document was cancelled, or it was
+        withdrawn while the document of this one was cancelled.
+        """
+        if posting.operation is not Operation.CREATE or posting.state is not State.VERIFIED:
+            return False
+        target = self.by_key.get(posting.target_key or "")
+        return target is not None and (target.key in self.cancelled or target.state is State.WITHDRAWN)
 
-    def _void(self, posting: Posting) -> list[PlanItem]:
+    def _counts(self, posting: Posting) -> bool:
+        """Whether it is in the ERP, on no cancelled document, and nothing that counts has taken it back."""
+        stands = posting.key in self.standing if posting.state is State.REVERSED else posting.state is State.VERIFIED
+        if not stands or posting.operation is not Operation.CREATE:
+            return False
+        return not any(p.target_key == posting.key and self._counts(p) for p in self.by_key.values())
+
+    def _note_what_counts(self) -> list[PlanItem]:
+        """Finance may have made a draft again of what it had cancelled: the ledger has it as reversed, and the ERP has
+        not. What takes another one back comes before that one, and nothing is noted while its rival is on its way.
+        """
+        if len(self.postings) == 1 and not self.standing:
+            return []
+        items: list[PlanItem] = []
+        for key in sorted(self.by_key, key=self._depth, reverse=True):
+            posting, step = self.by_key[key], list[PlanItem]()
+            if posting.state is State.REVERSED and self._counts(posting):
+                step = self._restore(posting)
+            elif (
+                posting.operation is Operation.CREATE and posting.state is State.VERIFIED and not self._counts(posting)
+            ):
+                step = self._void(posting, "what takes it back counts again")
+            items += step
+            if not all(item.acts for item in step):
+                break
+            self._take_note(item.key for item in step if item.action is Action.VOID)
+            self._take_note_again(item.key for item in step if item.action is Action.RESTORE)
+        return items
+
+    def _depth(self, key: str) -> int:
+        """How many postings it takes back, one of them the next."""
+        target = self.by_key[key].target_key
+        return 0 if target is None or target not in self.by_key else 1 + self._depth(target)
+
+    def _restore(self, posting: Posting) -> list[PlanItem]:
+        """`posting` counts again, and what it took back does not."""
+        if posting.leg is Leg.ORIGINAL:
+            live = (p for p in reversed(self.postings) if p.leg is Leg.ORIGINAL and p.state not in _ENDED)
+            rival = next(live, None)
+        else:
+            target = self.by_key[posting.target_key or ""]
+            rival = self._removal_of(target) if target.state is State.VERIFIED else None
+        if rival is not None and rival.state in _NEEDS_HUMAN:
+            return [self._on(Action.BLOCKED, rival, f"it is in {rival.state.value} and waits for a person")]
+        if rival is not None and rival.state in _SENT:
+            return [self._on(Action.WAIT, rival, f"it is {rival.state.value}")]
+        items = [self._on(Action.RESTORE, posting, "finance has made a draft again of the invoice that it is on")]
+        if rival is not None and rival.leg is not Leg.ORIGINAL:
+            items.insert(0, self._on(Action.CANCEL, rival, "another one has taken back what it was to take back"))
+        return items
+
+    def _take_note_again(self, restored: Iterable[str | None]) -> None:
+        """Let the postings be as `posting.reinstate` leaves them, and what they take back."""
+        for key in restored:
+            assert key is not None
+            self.by_key[key] = posting = replace(self.by_key[key], state=State.VERIFIED)
+            target = self.by_key.get(posting.target_key or "")
+            if target is not None and target.state is State.VERIFIED:
+                self.by_key[target.key] = replace(target, state=State.REVERSED)
+        self.postings = [self.by_key[p.key] for p in self.postings]
+
+    def _surplus(self) -> list[Posting]:
+        """What takes back in the ERP what another one has taken back there already."""
+        takers: dict[str, list[Posting]] = defaultdict(list)
+        for posting in self.postings:
+            in_erp = posting.operation is Operation.CREATE and posting.state is State.VERIFIED
+            if in_erp and posting.target_key is not None and not self._is_loose(posting):
+                takers[posting.target_key].append(posting)
+        # The one that stays is none whose removal is under way, and rather one that is on a document.
+        ranked = [
+            sorted(mine, key=lambda p: (self._removal_of(p) is not None, not self._taken_up(p)))
+            for mine in takers.values()
+        ]
+        return [posting for mine in ranked for posting in mine[1:]]
+
+    def _void(self, posting: Posting, reason: str = "finance cancelled its invoice in the ERP") -> list[PlanItem]:
         """`posting` is on a cancelled document: it counts for nothing, and nothing may take it back a second time.
 
         What it took back itself counts again, unless that is on a cancelled document too.
@@ -178,7 +344,7 @@ class _Chain:
             return [self._on(Action.BLOCKED, removal, f"it is in {removal.state.value} and waits for a person")]
         if removal is not None and removal.state in _SENT:
             return [self._on(Action.WAIT, removal, f"it is {removal.state.value}")]
-        items = [self._on(Action.VOID, posting, "finance cancelled its invoice in the ERP")]
+        items = [self._on(Action.VOID, posting, reason)]
         if removal is not None:
             items.insert(0, self._on(Action.CANCEL, removal, "what it was to take back is on a cancelled invoice"))
         target = self.by_key.get(posting.target_key or "")
@@ -238,17 +404,30 @@ class _Chain:
         Those before it in the ERP are being removed, but for one whose credit note finance has cancelled.
         """
         if not originals:
-            return self._create("not in the ERP yet", depends_on=None)
+            return self._create(_NOTHING_THERE, depends_on=None)
         last, before = originals[-1], originals[:-1]
         if last.state in _NEEDS_HUMAN:
             return [self._on(Action.BLOCKED, last, f"it is in {last.state.value} and waits for a person")]
         if self._same(last):
+            kept = self._billed_before(last, before)
+            if kept is not None:
+                beside = "the same line counts again, on the invoice that it was on"
+                mine = [self._on(Action.CANCEL, last, beside)] if last.state is not State.VERIFIED else []
+                mine = mine or self._take_back(last, beside)
+                return [*self._clear([p for p in before if p is not kept]), *mine]
             return [*self._clear(before), *self._go_on(last)]
         if last.state in _SENT:
             return [self._on(Action.WAIT, last, f"it is {last.state.value}")]
         if last.state is State.VERIFIED:
             return self._replace(originals)
         return [self._on(Action.CANCEL, last, self._why_not_wanted()), *self._act_on(before)]
+
+    def _billed_before(self, last: Posting, before: Sequence[Posting]) -> Posting | None:
+        """An earlier line that is just what is wanted and on an invoice, while the last one is on none."""
+        if last.state in _SENT or (last.state is State.VERIFIED and self._taken_up(last)):
+            return None
+        mine = (p for p in before if p.state is State.VERIFIED and self._same(p) and self._taken_up(p))
+        return next((p for p in mine if self._removal_of(p) is None), None)
 
     def _go_on(self, last: Posting) -> list[PlanItem]:
         """`last` is what is wanted, wherever it is on its way."""
@@ -309,7 +488,7 @@ class _Chain:
         """The reversal or withdrawal of `original` that is under way; a rejected one only if it is still the way."""
         way = Leg.REVERSAL if self._taken_up(original) else Leg.WITHDRAWAL
         for posting in reversed(self.postings):
-            if posting.target_key != original.key or posting.state in _ENDED:
+            if posting.target_key != original.key or posting.state in _ENDED or posting.state is State.VERIFIED:
                 continue
             if posting.state is State.REJECTED and posting.leg is not way:
                 continue
@@ -363,12 +542,8 @@ class _Chain:
     def _create(self, reason: str, *, depends_on: str | None) -> list[PlanItem]:
         if self.wanted is None:
             return []
-        key = self._key(self.wanted.erp_company, self.next_revision, Leg.ORIGINAL)
-        return [
-            self._item(
-                Action.CREATE, reason, revision=self.next_revision, key=key, depends_on=depends_on, effect=self.wanted
-            )
-        ]
+        revision = self.next_revision
+        return [_creation(self.decision, self.wanted, self.tenant, reason, revision=revision, depends_on=depends_on)]
 
     def _same(self, posting: Posting) -> bool:
         return self.wanted is not None and posting.payload_hash == payload_hash(self.wanted)

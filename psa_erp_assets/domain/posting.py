@@ -543,6 +543,11 @@ def restore(target: Posting, now: dt.datetime, void: Posting) -> Transition:
     return _move(target, Event.RESTORED, State.VERIFIED, now, detail={"void": void.key})
 
 
+def reinstate(posting: Posting, now: dt.datetime, reason: str) -> Transition:
+    """It counts again: the ERP has made a draft of the cancelled document that it is on."""
+    return _move(posting, Event.RESTORED, State.VERIFIED, now, detail={"reason": reason})
+
+
 def retry(posting: Posting, now: dt.datetime, reason: str) -> Transition:
     """Go on with the same key.
 

@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 
 from psa_erp_assets.domain.decision import Decision, Mode, Outcome
-from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.effects import BillingLine, EffectType
 from psa_erp_assets.domain.erp import ErpDocument
+from psa_erp_assets.domain.money import Money, Rounding, exponent
 from psa_erp_assets.domain.posting import Operation, Posting, State
+from psa_erp_assets.domain.posting_look_up import differences
 
 
 class Difference(enum.StrEnum):
@@ -28,6 +31,9 @@ class Difference(enum.StrEnum):
     COVERED = "covered"
     WRITTEN_OFF = "written_off"
     NOT_LIVE = "not_live"
+    ROUNDING = "rounding"
+    FX = "fx"
+    TAX = "tax"
     MANUAL_CHANGE = "manual_change"
     MISSING = "missing"
     DUPLICATE = "duplicate"
@@ -46,8 +52,11 @@ NEXT_STEPS: Mapping[Difference, str] = {
     Difference.WRITTEN_OFF: "Nothing to do: the contract's terms, or a credit, write the work off.",
     Difference.NOT_LIVE: "The rollout has not gone live here: people bill it by hand.",
     Difference.PENDING: "Wait for the next sync, or look at the posting's state.",
+    Difference.ROUNDING: "A cent of rounding: nothing to do; if there are many, set the ERP's `rounding` right.",
+    Difference.FX: "The line is in another currency: put it back, or correct the contract's and sync.",
+    Difference.TAX: "The line has another tax: put it back, or correct the tax profile and sync.",
     Difference.MANUAL_CHANGE: "Somebody changed the line in the ERP: put it back, or correct the time and sync.",
-    Difference.MISSING: "Somebody deleted the line in the ERP: find out who and why, then replay the posting.",
+    Difference.MISSING: "Somebody deleted the line in the ERP: find out who and why, then get a new key for it.",
     Difference.DUPLICATE: "The ERP has the line more than once: delete or reverse the surplus.",
     Difference.MANUAL_LINE: "A line made by hand in the ERP: nothing to do if finance meant it.",
     Difference.CREDITED: "Finance credited a line of ours: say by `psa-erp credit --in-erp` whether it is billed anew.",
@@ -57,6 +66,8 @@ NEXT_STEPS: Mapping[Difference, str] = {
 
 UNEXPLAINED = frozenset(
     {
+        Difference.FX,
+        Difference.TAX,
         Difference.MANUAL_CHANGE,
         Difference.MISSING,
         Difference.DUPLICATE,
@@ -82,7 +93,8 @@ _SETTLED = frozenset({State.VERIFIED, State.WITHDRAWN, State.REVERSED, State.CAN
 class Reconciled:
     """One row of the reconciliation. Amounts are net, in the contract's currency; None where there is none.
 
-    `approved_minutes` are those worked, and `minutes` the same by what became of them.
+    `approved_minutes` are those worked, and `minutes` the same by what became of them. `changes` are the fields in
+    which a document is not what was sent, in words; `missing` is the key whose document the ERP has not.
     """
 
     object_id: str
@@ -97,6 +109,8 @@ class Reconciled:
     invoiced_amount: Decimal
     currency: str | None
     difference: Difference
+    changes: tuple[str, ...] = ()
+    missing: str | None = None
 
     @property
     def explained(self) -> bool:
@@ -110,12 +124,18 @@ class Reconciled:
 
 
 def reconcile_entry(
-    decision: Decision, postings: Sequence[Posting], documents: Sequence[ErpDocument], *, dirty: bool
+    decision: Decision,
+    postings: Sequence[Posting],
+    documents: Sequence[ErpDocument],
+    *,
+    dirty: bool,
+    tax_rates: Mapping[str, Decimal] = MappingProxyType({}),
 ) -> Reconciled:
     """Compare one object's three sides.
 
     `postings` are its billing postings and `documents` the ERP's documents under their keys; `dirty` says that it has
     changed since it was last planned. What is on a document that the ERP has cancelled counts for nothing.
+    `tax_rates` are fractions by the ERP's taxes; a tax without one is not compared.
     """
     cancelled = {d.key for d in documents if d.document_state == CANCELLED}
     documents = [d for d in documents if d.document_state != CANCELLED]
@@ -127,7 +147,10 @@ def reconcile_entry(
     erp_minutes = sum(d.minutes for d in documents)
     erp, posted = _totals(documents), [d for d in documents if d.posted]
     invoiced = _totals(posted)
-    difference = _against_ledger(postings, documents, cancelled)
+    difference, changes = _against_ledger(postings, documents, tax_rates)
+    missing = _missing(postings, documents, cancelled)
+    if missing is not None and difference in (None, Difference.ROUNDING):
+        difference, changes = Difference.MISSING, ()
     if difference is None:
         as_wanted = erp_minutes == wanted_minutes and _is(erp, wanted_amount, currency)
         if decision.mode is not Mode.LIVE:
@@ -155,6 +178,8 @@ def reconcile_entry(
         invoiced_amount=invoiced.get(currency, Decimal(0)),
         currency=currency,
         difference=difference,
+        changes=changes,
+        missing=missing if difference is Difference.MISSING else None,
     )
 
 
@@ -199,20 +224,80 @@ def _is(totals: Mapping[str | None, Decimal], amount: Decimal, currency: str | N
 
 
 def _against_ledger(
-    postings: Sequence[Posting], documents: Sequence[ErpDocument], cancelled: AbstractSet[str]
-) -> Difference | None:
+    postings: Sequence[Posting],
+    documents: Sequence[ErpDocument],
+    tax_rates: Mapping[str, Decimal],
+) -> tuple[Difference | None, tuple[str, ...]]:
     """What is wrong with the documents as such, if anything: they must be just those that were sent, as sent."""
+    rounded: tuple[str, ...] = ()
     for posting in postings:
         if posting.operation is not Operation.CREATE or posting.effect is None:
             continue
         under_key = [d for d in documents if d.key == posting.key]
         if len(under_key) > 1:
-            return Difference.DUPLICATE
-        if posting.state in _IN_ERP and not under_key and posting.key not in cancelled:
-            return Difference.MISSING
+            return Difference.DUPLICATE, tuple(f"document {d.erp_id}" for d in under_key)
         if posting.state in (State.WITHDRAWN, State.CANCELLED) and under_key:
-            return Difference.DUPLICATE
+            return Difference.DUPLICATE, tuple(f"document {d.erp_id} was withdrawn" for d in under_key)
         for document in under_key:
-            if (document.amount, document.minutes) != (posting.effect.amount, posting.effect.minutes):
-                return Difference.MANUAL_CHANGE
+            found, changes = _as_sent(posting, document, tax_rates)
+            if found is Difference.ROUNDING:
+                rounded += changes
+            elif found is not None:
+                return found, changes
+    return (Difference.ROUNDING, rounded) if rounded else (None, ())
+
+
+def _missing(postings: Sequence[Posting], documents: Sequence[ErpDocument], cancelled: AbstractSet[str]) -> str | None:
+    """The key of a posting that is in the ERP as far as is known, and is not there.
+
+    What counts for nothing although no document takes it back may be gone: somebody has had it posted anew.
+    """
+    there = {document.key for document in documents} | cancelled
+    taken_back = {posting.target_key for posting in postings if posting.operation is Operation.CREATE}
+    for posting in postings:
+        if posting.operation is not Operation.CREATE or posting.state not in _IN_ERP or posting.key in there:
+            continue
+        if posting.state is not State.REVERSED or posting.key in taken_back:
+            return posting.key
     return None
+
+
+def _as_sent(
+    posting: Posting, document: ErpDocument, tax_rates: Mapping[str, Decimal]
+) -> tuple[Difference | None, tuple[str, ...]]:
+    """In what a document is not the one that was sent. Several fields at once are a person's work."""
+    changes = (*differences(posting, document), *_of_others(posting, document))
+    sent, held = posting.amount, document.amount
+    if not changes:
+        taxed = _tax_difference(posting, document, tax_rates)
+        return (Difference.TAX, (taxed,)) if taxed else (None, ())
+    if len(changes) == 1 and sent.currency != held.currency:
+        return Difference.FX, changes
+    # One minor unit is what a line's single rounding can come to, in either mode.
+    if len(changes) == 1 and sent != held and _within_a_minor_unit(sent, held):
+        return Difference.ROUNDING, changes
+    return Difference.MANUAL_CHANGE, changes
+
+
+def _of_others(posting: Posting, document: ErpDocument) -> list[str]:
+    """Whether a line was put on another customer or project; what the ERP's document does not say is not compared."""
+    effect = posting.effect
+    if not isinstance(effect, BillingLine):
+        return []
+    pairs = (("customer", effect.party, document.party), ("project", effect.analytic, document.analytic))
+    return [f"{name}: sent {sent}, the ERP has {held}" for name, sent, held in pairs if held and sent != held]
+
+
+def _tax_difference(posting: Posting, document: ErpDocument, tax_rates: Mapping[str, Decimal]) -> str | None:
+    effect = posting.effect
+    assert isinstance(effect, BillingLine)
+    rate = Decimal(0) if effect.tax is None else tax_rates.get(effect.tax)
+    if rate is None or document.tax_amount is None:
+        return None
+    sent = effect.amount.times(rate).rounded(Rounding.HALF_EVEN)
+    held = Money(document.tax_amount, sent.currency)
+    return None if _within_a_minor_unit(sent, held) else f"tax: sent {sent}, the ERP has {held}"
+
+
+def _within_a_minor_unit(one: Money, other: Money) -> bool:
+    return abs((one - other).amount) <= Decimal(1).scaleb(-exponent(one.currency))

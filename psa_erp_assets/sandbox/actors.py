@@ -49,6 +49,7 @@ class Actors:
         self._fees = httpx.Client(
             base_url=kantata_url, headers={"authorization": f"Bearer {kantata_key}"}, timeout=30, trust_env=False
         )
+        self._relay_url = f"{kantata_url.removesuffix('/api/v1')}/relay/target"
 
     def close(self) -> None:
         """Close the connections."""
@@ -239,9 +240,27 @@ class Actors:
         body = {"targetUrl": url, "clientSecret": secret}
         self._call(self._crm, "PUT", "/webhooks/v3/1/settings", body)
 
+    def subscribe_to_fees(self, url: str, secret: str) -> None:
+        """The administrator has the relay announce changes of the second PSA's projects and milestones."""
+        self._call(self._fees, "PUT", self._relay_url, {"url": url, "secret": secret})
+
     def change_deal(self, deal_id: str, **properties: str) -> dict[str, Any]:
         """Sales changes a deal's properties."""
         return self._call(self._crm, "PATCH", f"/crm/v3/objects/deals/{deal_id}", {"properties": properties})
+
+    def sign_deal(self, company_id: str, **properties: str) -> str:
+        """Sales adds a deal of a company; its id."""
+        link = {"to": {"id": company_id}, "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 5}]}
+        body = {"properties": properties, "associations": [link]}
+        return str(self._call(self._crm, "POST", "/crm/v3/objects/deals", body)["id"])
+
+    def delete_deal(self, deal_id: str) -> None:
+        """Sales deletes a deal."""
+        self._crm.delete(f"/crm/v3/objects/deals/{deal_id}").raise_for_status()
+
+    def change_company(self, company_id: str, **properties: str) -> dict[str, Any]:
+        """Sales changes a company's properties."""
+        return self._call(self._crm, "PATCH", f"/crm/v3/objects/companies/{company_id}", {"properties": properties})
 
     def record_salary(self, hr_id: str, start: dt.date, annual: str, currency: str) -> None:
         """HR records an annual salary from a date on."""
@@ -271,6 +290,10 @@ class Actors:
     def archive_milestone_project(self, workspace_id: str) -> dict[str, Any]:
         """The project manager closes a project of the second PSA."""
         return self._call(self._fees, "PUT", f"/workspaces/{workspace_id}", {"workspace": {"archived": True}})
+
+    def change_milestone_project(self, workspace_id: str, **changes: Any) -> None:
+        """The project manager changes a project of the second PSA: its title, or its status by `status_key`."""
+        self._call(self._fees, "PUT", f"/workspaces/{workspace_id}", {"workspace": changes})
 
     def play_edits_after_approval(self) -> list[str]:
         """Consultants edit their approved entries, as the demo company has it; the ids of those entries."""

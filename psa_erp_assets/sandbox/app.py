@@ -1,9 +1,10 @@
 """All sandboxes as one ASGI app: the vendors under their own paths, and a control panel under `/_sandbox`.
 
-    /clockify/api/v1/…   /hubspot/crm/v3/…   /bamboohr/api/v1/…   /kantata/api/v1/…
+    /clockify/api/v1/…   /hubspot/crm/v3/…   /bamboohr/api/v1/…   /kantata/api/v1/…   /kantata/relay/…
     GET  /_sandbox/stats
     POST /_sandbox/reset
     PUT, DELETE /_sandbox/faults/{vendor}
+    DELETE /_sandbox/records/{table}/{id}
 
 The control panel asks for its own bearer key: whoever holds a vendor's key cannot switch faults.
 """
@@ -20,13 +21,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
-from psa_erp_assets.sandbox import bamboohr, clockify_wire, hubspot, kantata
+from psa_erp_assets.sandbox import bamboohr, clockify_wire, hubspot, kantata, kantata_relay
 from psa_erp_assets.sandbox.bamboohr import bamboohr_error, create_bamboohr
 from psa_erp_assets.sandbox.clockify import clockify_error, create_clockify
 from psa_erp_assets.sandbox.company_model import DemoCompany
 from psa_erp_assets.sandbox.faults import Fault, FaultySwitchboard
 from psa_erp_assets.sandbox.hubspot import create_hubspot, hubspot_error
 from psa_erp_assets.sandbox.kantata import create_kantata, kantata_error
+from psa_erp_assets.sandbox.kantata_relay import KantataRelay
 from psa_erp_assets.sandbox.state import SandboxState
 from psa_erp_assets.sandbox.webhooks import WebhookSender
 from psa_erp_assets.sandbox.wire import Clock, Handler, same_secret, utc_now
@@ -60,17 +62,16 @@ def create_app(
 
     Raises JournalMismatchError if the folder holds the state of another company.
     """
-    state = SandboxState(
-        {
-            **clockify_wire.initial_tables(company),
-            **hubspot.initial_tables(company),
-            **bamboohr.initial_tables(company),
-            **kantata.initial_tables(company),
-        },
-        state_dir,
-        company.fingerprint,
-    )
+    tables = {
+        **clockify_wire.initial_tables(company),
+        **hubspot.initial_tables(company),
+        **bamboohr.initial_tables(company),
+        **kantata.initial_tables(company),
+        **kantata_relay.initial_tables(),
+    }
+    state = SandboxState(tables, state_dir, company.fingerprint)
     sender = WebhookSender()
+    relay = KantataRelay(state, api_keys.kantata, sender)
     boards = {
         "clockify": FaultySwitchboard(
             create_clockify(company, state, api_key=api_keys.clockify, sender=sender, clock=clock), clockify_error
@@ -79,7 +80,9 @@ def create_app(
             create_hubspot(state, access_token=api_keys.hubspot, clock=clock, sender=sender), hubspot_error
         ),
         "bamboohr": FaultySwitchboard(create_bamboohr(state, api_key=api_keys.bamboohr, clock=clock), bamboohr_error),
-        "kantata": FaultySwitchboard(create_kantata(state, access_token=api_keys.kantata, clock=clock), kantata_error),
+        "kantata": FaultySwitchboard(
+            create_kantata(state, access_token=api_keys.kantata, clock=clock, on_event=relay.forward), kantata_error
+        ),
     }
 
     def guarded(handler: Handler) -> Handler:
@@ -114,6 +117,13 @@ def create_app(
             return JSONResponse({"error": str(error)}, 400)
         return JSONResponse(board.stats()["fault"])
 
+    async def remove(request: Request) -> Response:
+        table, key = request.path_params["table"], request.path_params["id"]
+        if table not in tables or state.get(table, key) is None:
+            return JSONResponse({"error": "there is no such record"}, 404)
+        state.commit([(table, key, None)])
+        return Response(status_code=204)
+
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await sender.start()
@@ -127,10 +137,12 @@ def create_app(
         routes=[
             Route("/_sandbox/stats", guarded(stats), methods=["GET"]),
             Route("/_sandbox/reset", guarded(reset), methods=["POST"]),
+            Route("/_sandbox/records/{table}/{id}", guarded(remove), methods=["DELETE"]),
             Route("/_sandbox/faults/{vendor}", guarded(faults), methods=["PUT", "DELETE"]),
             Mount("/clockify/api", app=boards["clockify"]),
             Mount("/hubspot", app=boards["hubspot"]),
             Mount("/bamboohr", app=boards["bamboohr"]),
             Mount("/kantata/api/v1", app=boards["kantata"]),
+            Mount("/kantata/relay", app=relay.app()),
         ],
     )

@@ -35,6 +35,10 @@ class SandboxControl:
         """Switch a fault on for a vendor; `options` are the fields of `faults.Fault`."""
         self._client.put(f"/faults/{vendor}", json={"kind": kind, **options}).raise_for_status()
 
+    def remove(self, table: str, key: str) -> None:
+        """Take a record away as if it had never been, which no vendor announces; `table` is one of the sandbox's."""
+        self._client.delete(f"/records/{table}/{key}").raise_for_status()
+
     def clear(self, vendor: str) -> None:
         """Switch the vendor's fault off."""
         self._client.delete(f"/faults/{vendor}").raise_for_status()

@@ -3,7 +3,8 @@
 Sources: the vendor's OpenAPI documents for companies and deals (paths, parameters, SimplePublicObjectWithAssociations,
 ForwardPaging, Error); deals answer under `deals` and under their object type id `0-3`, as in the live service.
 As there, an association comes once under each of its labels, so one company is listed twice on a deal, and a list
-has at most 100 objects a page. An app that has subscribed hears of changed properties, signed as version 3 of
+has at most 100 objects a page. What is deleted is archived: it is in no list and 404 by its id, unless archived ones
+are asked for. An app that has subscribed hears of creations, changed properties and deletions, signed as version 3 of
 "Validating requests" says; its secret is given along with the address, as the sandbox has no page to read it from.
 
 Custom properties of the company's portal: `customer_code` and `psa_client_id` on companies; `contract_code`,
@@ -126,7 +127,9 @@ def create_hubspot(
         for route in (
             ("GET", f"/crm/v3/objects/{alias}", crm.guarded(crm.objects(kind))),
             ("GET", f"/crm/v3/objects/{alias}/{{id}}", crm.guarded(crm.one(kind))),
+            ("POST", f"/crm/v3/objects/{alias}", crm.guarded(crm.create(kind))),
             ("PATCH", f"/crm/v3/objects/{alias}/{{id}}", crm.guarded(crm.update(kind))),
+            ("DELETE", f"/crm/v3/objects/{alias}/{{id}}", crm.guarded(crm.archive(kind))),
         )
     ]
     routes.append(("PUT", "/webhooks/v3/{app}/settings", crm.guarded(crm.subscribe)))
@@ -152,9 +155,9 @@ class _HubSpot:
         async def answer(request: Request) -> Response:
             query = request.query_params
             limit = whole_number(query, "limit", 10, 100)
-            rows = sorted(self._state.all(kind), key=lambda r: int(r["id"]))
-            if flag(query, "archived"):
-                rows = []
+            archived = bool(flag(query, "archived"))
+            rows = [r for r in self._state.all(kind) if ("archivedAt" in r) is archived]
+            rows.sort(key=lambda r: int(r["id"]))
             if "after" in query:
                 if not query["after"].isdigit():
                     raise VendorError(400, "after is no paging cursor of this list")
@@ -178,22 +181,52 @@ class _HubSpot:
     def update(self, kind: str) -> Handler:
         async def answer(request: Request) -> Response:
             row = self._found(kind, request)
-            properties = (await json_object(request)).get("properties")
-            if not isinstance(properties, dict) or not all(isinstance(v, str) for v in properties.values()):
-                raise VendorError(400, "properties must map names to texts")
-            unknown = sorted(set(properties) - set(row["properties"]))
-            if unknown:
-                raise VendorError(400, f"Property values were not valid: {', '.join(unknown)} do not exist")
+            properties = _properties(await json_object(request), row["properties"])
             # An empty text is how a value is cleared.
             row = row | {
                 "properties": row["properties"] | {k: v or None for k, v in properties.items()},
                 "updatedAt": _millis(self._clock()),
             }
             self._state.commit([(kind, row["id"], row)])
-            self._announce(kind, row["id"], properties)
+            changes = [{"propertyName": name, "propertyValue": value} for name, value in sorted(properties.items())]
+            self._announce(kind, row["id"], "propertyChange", changes)
             return JSONResponse(self._shown(kind, row, request))
 
         return answer
+
+    def create(self, kind: str) -> Handler:
+        async def answer(request: Request) -> Response:
+            body, now = await json_object(request), _millis(self._clock())
+            others = self._state.all(kind)
+            properties = dict.fromkeys(others[0]["properties"]) | _properties(body, others[0]["properties"])
+            key = str(max(int(r["id"]) for r in others) + 1)
+            row: Document = {"id": key, "createdAt": now, "updatedAt": now, "properties": properties}
+            if kind == "deals":
+                row["companies"] = [self._company(link) for link in body.get("associations", ())]
+            self._state.commit([(kind, key, row)])
+            self._announce(kind, key, "creation", [{}])
+            return JSONResponse(self._shown(kind, row, request), 201)
+
+        return answer
+
+    def archive(self, kind: str) -> Handler:
+        async def answer(request: Request) -> Response:
+            row = self._state.get(kind, request.path_params["id"])
+            # As in the live service, deleting what is not there is no error.
+            if row is not None and "archivedAt" not in row:
+                now = _millis(self._clock())
+                self._state.commit([(kind, row["id"], row | {"archivedAt": now, "updatedAt": now})])
+                self._announce(kind, row["id"], "deletion", [{}])
+            return Response(status_code=204)
+
+        return answer
+
+    def _company(self, link: Any) -> str:
+        to = link.get("to") if isinstance(link, dict) else None
+        key = str(to.get("id")) if isinstance(to, dict) else ""
+        if self._state.get("companies", key) is None:
+            raise VendorError(400, "an association must lead to a company")
+        return key
 
     async def subscribe(self, request: Request) -> Response:
         """Where the app's events are sent. The secret of the app, which the vendor makes, is given along here."""
@@ -204,8 +237,8 @@ class _HubSpot:
         self._state.commit([("hubspot_webhooks", row["id"], row)])
         return JSONResponse({"targetUrl": row["url"]})
 
-    def _announce(self, kind: str, object_id: str, properties: Mapping[str, str]) -> None:
-        """One event a property that was changed, all in one delivery."""
+    def _announce(self, kind: str, object_id: str, what: str, details: Sequence[Document]) -> None:
+        """One event a detail, all in one delivery."""
         if self._sender is None:
             return
         name = {"deals": "deal", "companies": "company"}[kind]
@@ -213,14 +246,13 @@ class _HubSpot:
             events = [
                 {
                     "eventId": secrets.randbelow(2**31),
-                    "subscriptionType": f"{name}.propertyChange",
+                    "subscriptionType": f"{name}.{what}",
                     "objectId": int(object_id),
-                    "propertyName": changed,
-                    "propertyValue": value,
                     "occurredAt": int(self._clock().timestamp() * 1000),
                     "attemptNumber": 0,
+                    **detail,
                 }
-                for changed, value in sorted(properties.items())
+                for detail in details
             ]
             body = json.dumps(events).encode()
             self._sender.send_signed(hook["url"], body, partial(self._signed, hook, body))
@@ -233,7 +265,7 @@ class _HubSpot:
 
     def _found(self, kind: str, request: Request) -> Document:
         row = self._state.get(kind, request.path_params["id"])
-        if row is None:
+        if row is None or ("archivedAt" in row) is not bool(flag(request.query_params, "archived")):
             raise VendorError(404, "Object not found. objectId are usually numeric.")
         return row
 
@@ -250,8 +282,8 @@ class _HubSpot:
             "properties": {n: values[n] for n in sorted(set(names)) if n in values},
             "createdAt": row["createdAt"],
             "updatedAt": row["updatedAt"],
-            "archived": False,
-        }
+            "archived": "archivedAt" in row,
+        } | ({"archivedAt": row["archivedAt"]} if "archivedAt" in row else {})
         links = self._associations(kind, row, request)
         return shown | {"associations": links} if links else shown
 
@@ -263,9 +295,23 @@ class _HubSpot:
         if kind == "deals":
             ids, label = row["companies"], "deal_to_company"
         else:
-            ids, label = [d["id"] for d in self._state.find("deals", "company", row["id"])], "company_to_deal"
+            ids, label = (
+                [d["id"] for d in self._state.find("deals", "company", row["id"]) if "archivedAt" not in d],
+                "company_to_deal",
+            )
         results = [{"id": i, "type": kind_of} for i in ids for kind_of in (label, f"{label}_unlabeled")]
         return {other: {"results": results}} if results else {}
+
+
+def _properties(body: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, str]:
+    """The properties of a request. Raises VendorError 400 for one that the portal does not have."""
+    properties = body.get("properties")
+    if not isinstance(properties, dict) or not all(isinstance(v, str) for v in properties.values()):
+        raise VendorError(400, "properties must map names to texts")
+    unknown = sorted(set(properties) - set(known))
+    if unknown:
+        raise VendorError(400, f"Property values were not valid: {', '.join(unknown)} do not exist")
+    return properties
 
 
 def _millis(moment: dt.datetime) -> str:

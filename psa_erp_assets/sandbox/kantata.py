@@ -8,6 +8,8 @@ Sources: "Kantata OX API", https://developer.kantata.com, sections "Response For
 - archived and deleted stories, and those of archived projects, are shown only where that is asked for, and one that
   is not shown is 404 by its id; a list that is asked for `only` some ids leaves it out and is no error;
 - a deleted story is kept with `deleted_at`; `workspace_id` is there only with `include=workspace`;
+- each change is a Subscribed Event, which is read at /subscribed_events (tag "Events"): there are no webhooks, and
+  `kantata_relay` is what a company puts in their place;
 - an unknown token is answered 401 with an error of the type oauth, a refused value 422 with its field.
 
 Each project has a plain task beside its milestones. There is one project for each component of a contract, with the
@@ -17,7 +19,8 @@ contract's code at the start of its title.
 import contextlib
 import datetime as dt
 import itertools
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -35,6 +38,7 @@ from psa_erp_assets.sandbox.wire import (
     flag,
     instant,
     json_object,
+    parse_instant,
     same_secret,
     vendor_app,
     whole_number,
@@ -44,6 +48,17 @@ _MESSAGES = {401: "Invalid OAuth 2 Request", 429: "Too many requests. Retry your
 _TYPES = {401: "oauth", 422: "validation"}
 _STATES = ("not started", "started", "needs info", "completed")
 _ORDERS = ("created_at", "updated_at")
+# Labels of the status of a project, by their key; an account can have others.
+_STATUSES = {
+    200: ("gray", "In Setup"),
+    300: ("green", "In Progress"),
+    400: ("yellow", "On Hold"),
+    500: ("blue", "Done"),
+}
+_SUBJECTS = {"kantata_stories": "Story", "kantata_workspaces": "Workspace"}
+
+OnEvent = Callable[[Document], None]
+"""Is told of each Subscribed Event when it is recorded."""
 _FIRST_WORKSPACE, _FIRST_TASK = 40_000_001, 90_000_001
 
 
@@ -67,7 +82,7 @@ def initial_tables(company: DemoCompany) -> Tables:
         rows = [{"id": str(_FIRST_TASK + number), **task, **fee}, *map(_milestone, milestones)]
         for row in rows:
             stories[row["id"]] = _story(row, key, next(ages))
-    return {"kantata_workspaces": workspaces, "kantata_stories": stories}
+    return {"kantata_workspaces": workspaces, "kantata_stories": stories, "kantata_events": {}}
 
 
 def _workspace(key: str, title: str, milestones: list[DemoMilestone], made: str) -> Document:
@@ -76,6 +91,7 @@ def _workspace(key: str, title: str, milestones: list[DemoMilestone], made: str)
         "id": key,
         "title": title,
         "archived": False,
+        "status": _status(300),
         "budgeted": True,
         "currency": currency,
         "currency_base_unit": 10 ** exponent(currency),
@@ -83,6 +99,11 @@ def _workspace(key: str, title: str, milestones: list[DemoMilestone], made: str)
         "created_at": made,
         "updated_at": made,
     }
+
+
+def _status(key: int) -> Document:
+    color, message = _STATUSES[key]
+    return {"key": key, "color": color, "message": message}
 
 
 def _milestone(milestone: DemoMilestone) -> Document:
@@ -120,9 +141,13 @@ def kantata_error(status: int, message: str | None = None, field: str = "") -> R
     return JSONResponse({"errors": [error | ({"field": field} if field else {})]}, status)
 
 
-def create_kantata(state: SandboxState, *, access_token: str, clock: Clock) -> Starlette:
+def _nobody(_: Document) -> None:
+    """Nobody listens."""
+
+
+def create_kantata(state: SandboxState, *, access_token: str, clock: Clock, on_event: OnEvent = _nobody) -> Starlette:
     """The second PSA's ASGI app; paths are below /api/v1."""
-    psa = _Kantata(state, access_token, clock)
+    psa = _Kantata(state, access_token, clock, on_event)
     routes = [
         ("GET", "/stories", psa.guarded(psa.stories)),
         ("GET", "/stories/{id}", psa.guarded(psa.story)),
@@ -130,6 +155,7 @@ def create_kantata(state: SandboxState, *, access_token: str, clock: Clock) -> S
         ("DELETE", "/stories/{id}", psa.guarded(psa.delete_story)),
         ("GET", "/workspaces", psa.guarded(psa.workspaces)),
         ("PUT", "/workspaces/{id}", psa.guarded(psa.update_workspace)),
+        ("GET", "/subscribed_events", psa.guarded(psa.subscribed_events)),
     ]
     return vendor_app(
         routes, lambda e: kantata_error(e.status, str(e), e.code if e.status == 422 and isinstance(e.code, str) else "")
@@ -137,10 +163,10 @@ def create_kantata(state: SandboxState, *, access_token: str, clock: Clock) -> S
 
 
 class _Kantata:
-    def __init__(self, state: SandboxState, access_token: str, clock: Clock) -> None:
+    def __init__(self, state: SandboxState, access_token: str, clock: Clock, on_event: OnEvent) -> None:
         self._state = state
         self._token = access_token
-        self._clock = clock
+        self._clock, self._on_event = clock, on_event
 
     def guarded(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
@@ -168,12 +194,12 @@ class _Kantata:
         row, changes = self._editable_story(request), await _changes(request, "story")
         row = row | changes | {"updated_at": instant(self._clock())}
         row = _with_state(row, row["state"]) if "state" in changes else row
-        self._state.commit([("kantata_stories", row["id"], row)])
+        self._keep("kantata_stories", row, "updated", changes)
         return self._answer("stories", [row], 1, request)
 
     async def delete_story(self, request: Request) -> Response:
         row, now = self._editable_story(request), instant(self._clock())
-        self._state.commit([("kantata_stories", row["id"], row | {"deleted_at": now, "updated_at": now})])
+        self._keep("kantata_stories", row | {"deleted_at": now, "updated_at": now}, "deleted", ())
         return Response(status_code=204)
 
     async def workspaces(self, request: Request) -> Response:
@@ -184,9 +210,43 @@ class _Kantata:
 
     async def update_workspace(self, request: Request) -> Response:
         row, changes = self._found("kantata_workspaces", request), await _changes(request, "workspace")
+        if "status_key" in changes:
+            changes = {"status": _status(changes.pop("status_key"))} | changes
         row = row | changes | {"updated_at": instant(self._clock())}
-        self._state.commit([("kantata_workspaces", row["id"], row)])
+        self._keep("kantata_workspaces", row, "updated", changes)
         return self._answer("workspaces", [row], 1, request)
+
+    async def subscribed_events(self, request: Request) -> Response:
+        query = request.query_params
+        after = parse_instant(query["created_after"], "created_after") if "created_after" in query else None
+        wanted = {kind for kind in query.get("event_types", "").split(",") if kind}
+        rows = [
+            e
+            for e in self._state.all("kantata_events")
+            if (after is None or dt.datetime.fromisoformat(e["created_at"]) > after)
+            and (not wanted or e["event_type"] in wanted)
+        ]
+        return self._page("subscribed_events", rows, request)
+
+    def _keep(self, table: str, row: Document, what: str, changed: Iterable[str]) -> None:
+        """Keep the record, and the Subscribed Event that says so."""
+        number, now = len(self._state.all("kantata_events")) + 1, instant(self._clock())
+        subject = _SUBJECTS[table]
+        changed = sorted(changed)
+        event: Document = {
+            "id": str(number),
+            "event_type": f"{subject.lower()}:{what}",
+            "subject_type": subject,
+            "subject_id": int(row["id"]),
+            "subject_ref": {"key": table.removeprefix("kantata_"), "id": row["id"]},
+            "subject_changed_at": now,
+            "created_at": now,
+            "updated_at": now,
+            "payload_changes": json.dumps({name: row[name] for name in changed}),
+            "current_payload": json.dumps(row),
+        }
+        self._state.commit([(table, row["id"], row), ("kantata_events", event["id"], event)])
+        self._on_event(event)
 
     def _is_shown(self, story: Document, query: Mapping[str, str]) -> bool:
         workspace = self._state.get("kantata_workspaces", story["workspace_id"])
@@ -256,6 +316,8 @@ def _fits(kind: str, name: str, value: object) -> bool:
         return isinstance(value, str) and value != ""
     if name == "archived" or (kind == "story" and name in ("fixed_fee", "billable")):
         return isinstance(value, bool)
+    if kind == "workspace" and name == "status_key":
+        return value in _STATUSES
     if kind == "story" and name == "state":
         return value in _STATES
     if kind == "story" and name == "budget_estimate_in_cents":

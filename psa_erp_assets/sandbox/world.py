@@ -3,6 +3,7 @@
 Its secrets are made up at the first start and kept in the home's `secrets.env`, where the settings find them too.
 """
 
+import base64
 import os
 import secrets
 import shutil
@@ -16,6 +17,7 @@ import httpx
 
 from psa_erp_assets.adapters import postgres
 from psa_erp_assets.adapters.postgres import ServerInfo
+from psa_erp_assets.domain.signatures import Scheme
 from psa_erp_assets.sandbox.actors import Actors, actors_at
 from psa_erp_assets.sandbox.company import build_company
 from psa_erp_assets.sandbox.company_model import DemoCompany
@@ -121,6 +123,10 @@ def subscribe(world: World, environ: Mapping[str, str]) -> Settings:
     hook = world.settings.connections.webhooks.get("hubspot")
     if hook is not None and hook.url is not None:
         world.people.subscribe_to_crm(hook.url, world.settings.secret(hook.secrets).split(",")[0])
+    hook = world.settings.connections.webhooks.get("kantata")
+    if hook is not None and world.settings.connections.milestones is not None:
+        address = f"{world.settings.console_url}/webhooks/kantata"
+        world.people.subscribe_to_fees(address, world.settings.secret(hook.secrets).split(",")[0])
     return load_settings(environ)
 
 
@@ -196,6 +202,9 @@ def ensure_secrets(settings: Settings) -> dict[str, str]:
     )
     known = {name: settings.secrets[name].get_secret_value() for name in wanted if name in settings.secrets}
     fresh = {name: secrets.token_urlsafe(24) for name in wanted if not known.get(name)}
+    for hook in connections.webhooks.values():
+        if hook.scheme is Scheme.STANDARD and hook.secrets in fresh:
+            fresh[hook.secrets] = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
     _keep(settings.home, fresh)
     return known | fresh
 

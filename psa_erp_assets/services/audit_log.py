@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from psa_erp_assets.adapters import audit_notes
 from psa_erp_assets.adapters.audit_notes import NoteError, SigningKey
-from psa_erp_assets.adapters.store import audit_leaves, audit_sources
+from psa_erp_assets.adapters.store import audit_erasures, audit_leaves, audit_sources
 from psa_erp_assets.adapters.store.audit_leaves import LeafFilter
 from psa_erp_assets.domain.audit_check import Checkpoint, Findings, Kept, check
 from psa_erp_assets.domain.merkle import inclusion_proof
@@ -35,7 +35,10 @@ class AuditLogError(OperatorError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealReport:
-    """What sealing did. `delivered` is None where no address is set or nothing is new, else whether it was taken."""
+    """What sealing did.
+
+    `delivered` is None where no address is set or it has the latest checkpoint, else whether it was taken now.
+    """
 
     added: Mapping[str, int]
     size: int
@@ -133,8 +136,8 @@ def seal(
             with engine.begin() as connection:
                 audit_leaves.settle(connection, tenant, source.name, settled)
     size, signed = _sign(engine, settings, key, now)
-    delivered = None if signed is None else _deliver(settings, signed)
-    return SealReport(added=added, size=size, checkpoint=None if signed is None else signed.number, delivered=delivered)
+    number = None if signed is None else signed.number
+    return SealReport(added=added, size=size, checkpoint=number, delivered=_deliver(settings, key.public))
 
 
 def refuse_disagreement(engine: Engine, settings: Settings) -> None:
@@ -207,8 +210,8 @@ def findings(
 def prove(connection: Connection, settings: Settings, wanted: str) -> dict[str, Any]:
     """A proof that entries are in the log as last signed, for whoever has the public key and nothing else of ours.
 
-    `wanted` is the number of an entry or a subject, all of whose entries are proved. Raises AuditLogError where there
-    is no such entry, or none of it is under a checkpoint yet.
+    `wanted` is the number of an entry or a subject, all of whose entries are proved, and with them those that say what
+    was erased of theirs. Raises AuditLogError where there is no such entry, or none of it is under a checkpoint yet.
     """
     key, tenant = signing_key(settings), settings.tenant
     seqs = [int(wanted)] if wanted.isdecimal() else audit_leaves.seqs_of(connection, tenant, wanted)
@@ -218,6 +221,10 @@ def prove(connection: Connection, settings: Settings, wanted: str) -> dict[str, 
     if latest is None or not found:
         raise AuditLogError(f"no entry {wanted} is under a checkpoint; `psa-erp audit checkpoint` signs what waits")
     checkpoint = latest[0]
+    erased_by = audit_erasures.entries_that_erased(connection, tenant, [(k.leaf.source, k.leaf.ref) for k in found])
+    known = {one.leaf.seq for one in found}
+    why = [s for s in audit_leaves.seqs_of_rows(connection, tenant, "audit_entry", erased_by) if s not in known]
+    found += audit_leaves.kept(connection, tenant, [seq for seq in why if seq <= checkpoint.size]) if why else ()
     hashes = audit_leaves.hashes(connection, tenant, checkpoint.size)
     entries = []
     for one in found:
@@ -225,9 +232,10 @@ def prove(connection: Connection, settings: Settings, wanted: str) -> dict[str, 
         entries.append(
             {
                 "leaf": one.leaf.body(),
-                "document": None if one.row is None else one.row.document(one.commitment),
+                # What the leaf has the hash of is not there any more where an erasure took something out of it.
+                "document": None if one.row is None or one.since is not None else one.row.document(one.commitment),
                 "opens": [{"name": sealed.name, "salt": sealed.salt.hex()} for sealed in one.personal],
-                "erased": one.erasure is not None,
+                "erased": one.erasure is not None or one.since is not None,
                 "index": one.leaf.seq - 1,
                 "proof": [step.hex() for step in proof],
             }
@@ -242,7 +250,10 @@ def prove(connection: Connection, settings: Settings, wanted: str) -> dict[str, 
 
 
 def page(connection: Connection, tenant: str, wanted: LeafFilter, *, before: int | None = None) -> AuditPage:
-    """A page of the log and where it stands."""
+    """A page of the log and where it stands.
+
+    Whoever may see some legal entities alone sees their entries, and that a verification failed, but not at what.
+    """
     rows = audit_leaves.list_leaves(connection, tenant, wanted, before=before, limit=PAGE_SIZE + 1)
     signed = audit_leaves.latest_checkpoint(connection, tenant)
     verified = audit_leaves.latest_findings(connection, tenant)
@@ -258,8 +269,16 @@ def page(connection: Connection, tenant: str, wanted: LeafFilter, *, before: int
         checkpoint_at=signed[1] if signed else None,
         verified_at=verified["verified_at"] if verified else None,
         holds=verified["holds"] if verified else None,
-        problems=tuple(verified["problems"]) if verified else (),
+        problems=tuple(verified["problems"]) if verified and wanted.entities is None else (),
     )
+
+
+def may_prove(connection: Connection, tenant: str, wanted: str, entities: frozenset[str] | None) -> bool:
+    """Whether all entries that a proof of `wanted` would show are of these legal entities; None stands for all."""
+    if entities is None:
+        return True
+    seqs = [int(wanted)] if wanted.isdecimal() else audit_leaves.seqs_of(connection, tenant, wanted)
+    return audit_leaves.are_of(connection, tenant, seqs, entities)
 
 
 def _sign(engine: Engine, settings: Settings, key: SigningKey, now: dt.datetime) -> tuple[int, Checkpoint | None]:
@@ -278,16 +297,21 @@ def _sign(engine: Engine, settings: Settings, key: SigningKey, now: dt.datetime)
     return frontier.size, signed
 
 
-def _deliver(settings: Settings, checkpoint: Checkpoint) -> bool | None:
-    """Send a checkpoint to the address in the settings. The next one covers what one that was not taken says."""
-    url = settings.policies.audit.checkpoint_url
-    if url is None:
+def _deliver(settings: Settings, public: str) -> bool | None:
+    """Send the latest checkpoint to the address in the settings, at each seal until it is taken.
+
+    It covers what those before it say that were not taken.
+    """
+    url, last = settings.policies.audit.checkpoint_url, audit_notes.latest(folder(settings), public)
+    if url is None or last is None or audit_notes.is_delivered(folder(settings), last, url):
         return None
     headers = {"Content-Type": "text/plain; charset=utf-8"}
     try:
-        answer = httpx.post(url, content=checkpoint.note.encode(), headers=headers, timeout=_POST_SECONDS)
+        answer = httpx.post(url, content=last.note.encode(), headers=headers, timeout=_POST_SECONDS)
     except httpx.HTTPError:
         return False
+    if answer.is_success:
+        audit_notes.note_delivered(folder(settings), last, url)
     return answer.is_success
 
 

@@ -16,10 +16,11 @@ from sqlalchemy import Connection
 
 from psa_erp_assets.adapters.store import inbox, time_entries, work_facts, work_heads
 from psa_erp_assets.adapters.store.work_facts import Fact
+from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decide import Decider
-from psa_erp_assets.domain.decision import Decision
+from psa_erp_assets.domain.decision import Decision, Route
 from psa_erp_assets.domain.records import TimeEntry, WorkItem
-from psa_erp_assets.services import canonical
+from psa_erp_assets.services import canonical, contract_months
 from psa_erp_assets.services.deciding import decide_partition, head_of
 from psa_erp_assets.services.exception_items import next_step
 from psa_erp_assets.services.scope import Scope
@@ -177,6 +178,14 @@ def create_billable_work_items(
     if new:
         decider = decider or Decider(canonical.load_master(connection, scope), scope.rules)
         routes = {item.id: decider.route(item) for item in new}
+        revised = [e.item.id for e in entered if e.change is Change.REVISED]
+        heads = work_heads.heads(connection, scope.tenant, revised) if revised else {}
+        before = {
+            i: Route(h.legal_entity, ServiceMonth.parse(h.service_month), h.contract_id) for i, h in heads.items()
+        }
+        moved = [route for object_id, route in before.items() if route != routes[object_id]]
+        left = contract_months.left_by(connection, scope.tenant, moved, decider.master)
+        work_heads.mark_changed(connection, scope.tenant, left, now)
         entries = [item for item in new if isinstance(item, TimeEntry)]
         facts: list[Fact] = [item for item in new if not isinstance(item, TimeEntry)]
         time_entries.add_revisions(connection, tenant=scope.tenant, entries=entries, routes=routes, now=now)

@@ -13,6 +13,7 @@ from psa_erp_assets.adapters.store import status as statements
 from psa_erp_assets.adapters.store.connection_states import ConnectionState
 from psa_erp_assets.services.plain import to_plain
 from psa_erp_assets.services.posting_policy import EngineReport
+from psa_erp_assets.services.seen_records import erp_companies
 
 if TYPE_CHECKING:
     from psa_erp_assets.services.runtime import Runtime
@@ -68,7 +69,7 @@ class ConnectionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
-    """All of them, at `as_of` by the database's clock; `quarantined` webhooks wait for somebody."""
+    """All that may be seen, at `as_of` by the database's clock; `quarantined` webhooks wait for somebody."""
 
     as_of: dt.datetime
     connections: tuple[ConnectionView, ...]
@@ -79,8 +80,12 @@ class Connections:
         return to_plain(self)
 
 
-def connections(connection: Connection, tenant: str) -> Connections:
-    """How every connection fares that was asked, that has sent a webhook or that has a cursor."""
+def connections(connection: Connection, tenant: str, entities: frozenset[str] | None = None) -> Connections:
+    """How every connection fares that was asked, that has sent a webhook or that has a cursor.
+
+    For somebody whose role is for some legal `entities` these are the sources, which all share, and the ERP's companies
+    of those.
+    """
     now = statements.database_time(connection)
     states = {row["name"]: row for row in connection_states.all_of(connection, tenant)}
     webhooks = {row["source"]: row for row in connection_states.waiting_by_source(connection, tenant)}
@@ -89,6 +94,9 @@ def connections(connection: Connection, tenant: str) -> Connections:
         moved = Cursor(name=row["name"], value=row["value"], moved_at=row["updated_at"])
         cursors.setdefault(row["source"], []).append(moved)
     names = sorted({*states, *webhooks, *cursors})
+    if entities is not None:
+        mine = {f"erp:{company}" for company in erp_companies(connection, tenant, entities)}
+        names = [name for name in names if name in mine or not name.startswith("erp:")]
     quarantined = exceptions.list_items(connection, tenant, code="webhook_quarantined")
     return Connections(
         as_of=now,

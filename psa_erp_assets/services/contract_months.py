@@ -4,6 +4,7 @@ Each is an object with a head, like a fact, so that it becomes due, is planned a
 """
 
 import datetime as dt
+from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
@@ -21,8 +22,9 @@ from psa_erp_assets.services.scope import Scope
 def refresh(connection: Connection, scope: Scope, master: MasterData, now: dt.datetime) -> int:
     """Make a head for each month that a contract has reached and has none of yet; answers with how many are new.
 
-    From the first month that is synchronized, or the contract's first, to the present one or the contract's last. A
-    month in which several entities sell has a head in the partition of each.
+    From the first month that is synchronized, or the contract's first, to the present one or the contract's last; an
+    instalment that is due outside of the term has a month as well. A month in which several entities sell has a head
+    in the partition of each.
     """
     wanted = {
         contract_month_id(contract.id, month, seller): Route(seller, month, contract.id)
@@ -54,11 +56,32 @@ def follow_up(connection: Connection, tenant: str, where: ContractMonth, master:
     work_heads.mark_changed(connection, tenant, {i: route for i, route in routes.items() if i in known}, now)
 
 
+def left_by(connection: Connection, tenant: str, before: Iterable[Route], master: MasterData) -> dict[str, Route]:
+    """The contracts' months that work has left, given where it was before, with all who sell in them.
+
+    Whoever moves it makes them due: they have less to settle, and may have something else to hand on, even where no
+    work is left in them that could tell.
+    """
+    routes: dict[str, Route] = {}
+    for where in set(before):
+        contract_id, month = where.contract_id, where.service_month
+        if contract_id is not None:
+            contract = master.contract(contract_id)
+            sellers = sellers_in(contract, month) if contract is not None else ()
+            for seller in {where.legal_entity, *sellers}:
+                routes[contract_month_id(contract_id, month, seller)] = Route(seller, month, contract_id)
+    known = work_heads.heads(connection, tenant, list(routes)) if routes else {}
+    return {object_id: route for object_id, route in routes.items() if object_id in known}
+
+
 def _months(contract: Contract, first: ServiceMonth, present: ServiceMonth) -> list[ServiceMonth]:
+    """The months of the term, and those up to an instalment that is due before or after it."""
     ends = [e for e in (contract.valid_to, *(a.valid_to for a in contract.amendments)) if e is not None]
     open_ended = contract.as_of(dt.date.max).valid_to is None
-    last = present if open_ended or not ends else min(present, ServiceMonth.of(max(ends)))
-    month, months = max(first, ServiceMonth.of(contract.valid_from)), []
+    agreed = [contract.terms, *(a.terms for a in contract.amendments if a.terms is not None)]
+    due = [ServiceMonth.of(i.due) for terms in agreed for c in terms.components for i in c.instalments]
+    last = present if open_ended or not ends else min(present, max([ServiceMonth.of(max(ends)), *due]))
+    month, months = max(first, min([ServiceMonth.of(contract.valid_from), *due])), []
     while month <= last:
         months.append(month)
         month = month.next()

@@ -6,7 +6,7 @@ written.
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -42,7 +42,8 @@ class Decided:
 
     `items` are its facts by id, `object_ids` everything that was looked at (facts and contract months), `closings`
     what the contracts' month leaves to the next, for those that hand anything on. `elsewhere` are the decisions of the
-    same contracts' month that are another entity's, which sells in it too.
+    same contracts' month that are another entity's, which sells in it too. `unchosen` are the decisions about objects
+    that somebody has made a choice for, as they are without it.
     """
 
     decisions: tuple[Decision, ...]
@@ -51,6 +52,7 @@ class Decided:
     closings: Mapping[str, Balance]
     master: MasterData
     elsewhere: tuple[Decision, ...] = ()
+    unchosen: Mapping[str, Decision] = field(default_factory=dict)
 
 
 def decide_partition(
@@ -83,15 +85,17 @@ def decide_partition(
     is_together = _Togetherness(decider.master)
     for item in (*items.values(), *others.values()):
         decision = decider.decide(item)
-        where = decision.route
-        mine = (where.legal_entity, str(where.service_month)) == partition
-        mine = mine or (where.contract_id in shared and where.service_month == month)
-        if where.contract_id is not None and mine and is_together(where.contract_id, credited.get(item.id)):
-            together.setdefault(where.contract_id, []).append((item, decision))
+        where, contract_id = decision.route, decision.route.contract_id
+        mine = (where.legal_entity == partition[0] or contract_id in shared) and where.service_month == month
+        if contract_id is not None and mine and is_together(contract_id, credited.get(item.id)):
+            together.setdefault(contract_id, []).append((item, decision))
         elif item.id in items:
             alone.append(decision)
     closings: dict[str, Balance] = {}
     elsewhere: list[Decision] = []
+    held = [d for work in together.values() for _, d in work if d.outcome is Outcome.HOLD]
+    off = exception_work.write_offs_of(connection, tenant, [d.object_id for d in held]) if held else {}
+    no_room = frozenset(d.object_id for d in held if d.object_id in off and off[d.object_id].revision == d.revision)
     for contract_id, work in together.items():
         settled = settle(
             ContractMonth(contract_id, month),
@@ -100,6 +104,7 @@ def decide_partition(
             decider,
             [credit for item, _ in work for credit in credited.get(item.id, ())],
             previous=contract_balances.of_month(connection, tenant, contract_id, month),
+            given_up=no_room,
         )
         for decision in settled.decisions:
             of_contract = decision.object_id.startswith("contract:")
@@ -111,6 +116,7 @@ def decide_partition(
     alone += _gone(connection, tenant, own, [*alone, *elsewhere], partition[0], decider=decider)
     about = [decision.object_id for decision in (*alone, *elsewhere)]
     choices = period_choices.of_objects(connection, tenant, about)
+    with_choice = {object_id for object_id, _ in choices}
     given_up = exception_work.write_offs_of(connection, tenant, about)
     return Decided(
         decisions=tuple(written_off(chosen(d, choices), given_up) for d in sorted(alone, key=lambda d: d.object_id)),
@@ -119,6 +125,7 @@ def decide_partition(
         closings=closings,
         master=decider.master,
         elsewhere=tuple(written_off(chosen(d, choices), given_up) for d in elsewhere),
+        unchosen={d.object_id: d for d in (*alone, *elsewhere) if d.object_id in with_choice},
     )
 
 
@@ -176,9 +183,9 @@ def _gone(
         return []
     still, of_contract = {d.object_id: d for d in decided}, {m.contract_id: m for m in months}
     gone = []
-    for row in decisions.of_contracts_own(connection, tenant, str(months[0].month)):
+    for row in decisions.of_contracts_own(connection, tenant, str(months[0].month), of_contract):
         contract_id = contract_of_object(row.object_id)
-        if row.object_id in still or contract_id not in of_contract:
+        if row.object_id in still:
             continue
         what, where = row.object_id.split(":")[2], of_contract[contract_id]
         contract = decider.master.contract_as_of(contract_id, where.month.last_day)

@@ -58,6 +58,8 @@ def make_draft(
     in_erp = [p.key for of_object in made.values() for p in of_object if p.state in (State.VERIFIED, State.REVERSED)]
     on_document = erp_documents.on_document(connection, scope.tenant, in_erp)
     cancelled = erp_documents.cancelled(connection, scope.tenant, on_document)
+    reversed_ = [p.key for of_object in made.values() for p in of_object if p.state is State.REVERSED]
+    standing = erp_documents.standing(connection, scope.tenant, reversed_)
     closed = {
         (entity.erp_company, month): code
         for code, month in decider.master.closed_periods
@@ -74,6 +76,7 @@ def make_draft(
             scope.tenant,
             closed=closed,
             cancelled=cancelled,
+            standing=standing,
         )
     )
     facts = [decision.digest for decision in found.decisions]

@@ -92,17 +92,16 @@ class CauseGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(ExceptionItem):
     """An item with what follows from the settings: whose it is, by when it is due, and how urgent it is.
 
     `amount` is what is known to wait because of it. `priority_by_rule` is False where somebody has chosen it.
     """
 
-    item: ExceptionItem
-    group: str
     owner: Owner
-    runbook: str
     priority: Priority
+    group: str
+    runbook: str
     priority_by_rule: bool
     due_at: dt.datetime
     overdue: bool
@@ -264,7 +263,7 @@ def case_story(
     if not found:
         raise NotFoundError(f"no exception has the number {item_id}")
     case = case_of(found[0], scope.duties, now)
-    key = case.item.evidence.get("posting")
+    key = case.evidence.get("posting")
     posting = None
     if isinstance(key, str):
         try:
@@ -278,9 +277,9 @@ def case_story(
         notes=tuple(Note(**row) for row in rows.notes(connection, item_id)),
         requests=list_requests(connection, scope, item_id=item_id),
         posting=posting,
-        ways=_ways(case.item, posting),
-        mapping=mapping_address(case.item.code, case.item.cause),
-        others=count_cases(connection, scope, group, entities=entities, now=now) - (case.item.resolved_at is None),
+        ways=_ways(case, posting),
+        mapping=mapping_address(case.code, case.cause),
+        others=count_cases(connection, scope, group, entities=entities, now=now) - (case.resolved_at is None),
     )
 
 
@@ -308,9 +307,12 @@ def mapping_address(code: str, cause: str) -> str | None:
     return f"/mappings?{urlencode({'type': object_type, 'q': found[1] if found else ''})}"
 
 
+_BY_DUTY = ("owner", "priority")
+
+
 def case_of(row: RowMapping, duties: Duties, now: dt.datetime) -> Case:
     """An item as it is stored, with what follows from the duties."""
-    body = {name: row[name] for name in ExceptionItem.__annotations__ if name in row}
+    own = {name: row[name] for name in ExceptionItem.__annotations__ if name in row and name not in _BY_DUTY}
     duty = duties.of(row["code"])
     due_at = row["first_seen_at"] + duty.within
     overdue = row["resolved_at"] is None and due_at < now
@@ -322,7 +324,8 @@ def case_of(row: RowMapping, duties: Duties, now: dt.datetime) -> Case:
         overdue=overdue,
     )
     return Case(
-        item=ExceptionItem(**body, next_step=next_step(row["code"])),
+        **own,
+        next_step=next_step(row["code"]),
         group=group_name(row["code"], row["cause"]),
         owner=duty.owner,
         runbook=duty.runbook,

@@ -3,11 +3,11 @@
 import csv
 import io
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import Any
 
 from psa_erp_assets.services.exception_cases import Case
 from psa_erp_assets.services.plain import to_plain
+from psa_erp_assets.services.spreadsheets import cell
 
 COLUMNS = (
     "id",
@@ -32,8 +32,6 @@ COLUMNS = (
     "resolved_at",
     "resolution",
 )
-# What makes a spreadsheet take a cell for a formula, or for the end of a cell before one.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def to_csv(cases: Iterable[Case]) -> str:
@@ -45,7 +43,7 @@ def to_csv(cases: Iterable[Case]) -> str:
     writer = csv.writer(out, quoting=csv.QUOTE_MINIMAL, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for case in cases:
-        writer.writerow(map(_cell, _row(case)))
+        writer.writerow(map(cell, _row(case)))
     return out.getvalue()
 
 
@@ -55,37 +53,26 @@ def to_json(cases: Iterable[Case]) -> list[dict[str, Any]]:
 
 
 def _row(case: Case) -> tuple[object, ...]:
-    item = case.item
     return (
-        item.id,
-        item.code,
-        item.cause,
-        item.fault_class,
+        case.id,
+        case.code,
+        case.cause,
+        case.fault_class,
         case.owner.value,
         case.priority.value,
         "yes" if case.overdue else "no",
         case.due_at.isoformat(),
-        item.object_id,
-        item.legal_entity,
-        item.service_month,
-        item.minutes,
+        case.object_id,
+        case.legal_entity,
+        case.service_month,
+        case.minutes,
         case.amount,
         case.currency,
-        item.assignee,
-        item.detail,
-        item.next_step,
-        item.first_seen_at.isoformat(),
-        item.last_seen_at.isoformat(),
-        item.resolved_at.isoformat() if item.resolved_at is not None else None,
-        item.resolution,
+        case.assignee,
+        case.detail,
+        case.next_step,
+        case.first_seen_at.isoformat(),
+        case.last_seen_at.isoformat(),
+        case.resolved_at.isoformat() if case.resolved_at is not None else None,
+        case.resolution,
     )
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, int | Decimal):
-        # A negative number is one, and stays one.
-        return str(value)
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text

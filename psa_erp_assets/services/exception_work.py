@@ -183,7 +183,7 @@ def ask_write_off(work: Work, chosen: Chosen, reason: str) -> Done:
     why = needed_text(reason, "a reason")
 
     def do(connection: Connection, items: Sequence[RowMapping]) -> Done:
-        mine = [item for item in items if can_be_written_off(case_of(item, work.scope.duties, work.now).item)]
+        mine = [item for item in items if can_be_written_off(case_of(item, work.scope.duties, work.now))]
         refused = tuple(
             Refused(item_id=item["id"], why="no billing of work is held by it, so that there is nothing to write off")
             for item in items

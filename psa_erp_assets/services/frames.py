@@ -5,6 +5,7 @@ that decimals, dates and missing integers stay what they are: pandas would turn 
 """
 
 import dataclasses
+import datetime as dt
 import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -13,7 +14,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import RowMapping
 
-from psa_erp_assets.adapters.store import lake_rows, time_entries, work_heads
+from psa_erp_assets.adapters.store import bodies, lake_rows, time_entries, work_heads
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.contracts import lake_tables
 from psa_erp_assets.contracts.lake_tables import LakeTable
@@ -23,9 +24,10 @@ from psa_erp_assets.domain.decide import Decider
 from psa_erp_assets.domain.decision import Decision, Outcome, Part
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.faults import FAULTS
+from psa_erp_assets.domain.keys import content_hash
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.money import Money
-from psa_erp_assets.domain.records import Expense, Milestone, TimeEntry, WorkItem
+from psa_erp_assets.domain.records import Contract, Expense, Milestone, TimeEntry, WorkItem
 from psa_erp_assets.services import canonical
 from psa_erp_assets.services.contract_account import contract_account
 from psa_erp_assets.services.deciding import decide_partition, fact_of
@@ -145,7 +147,9 @@ def exceptions(runtime: Runtime) -> pd.DataFrame:
 
 def company(runtime: Runtime) -> pd.DataFrame:
     """What holds for the group as a whole."""
-    return _frame([{"group_currency": runtime.settings.company.group_currency}], lake_tables.COMPANY)
+    mark_up = runtime.scope.rules.cost.intercompany_mark_up
+    row = {"group_currency": runtime.settings.company.group_currency, "intercompany_mark_up": mark_up}
+    return _frame([row], lake_tables.COMPANY)
 
 
 def decided_work(runtime: Runtime) -> pd.DataFrame:
@@ -199,7 +203,10 @@ def contract_backlog(runtime: Runtime) -> pd.DataFrame:
 
 
 def account_balances(runtime: Runtime) -> pd.DataFrame:
-    """The general ledger of each entity's books, for every month that has work. Raises TrytonError."""
+    """The general ledger of each entity's books, for every month from the first with work, and all before it.
+
+    Raises TrytonError.
+    """
     reader, today, rows = runtime.erp_reader, runtime.clock().date(), list[dict[str, Any]]()
     roles = {code: role for role, code in dataclasses.asdict(reader.chart).items() if code.isdigit()}
     with runtime.engine.connect() as connection:
@@ -208,20 +215,26 @@ def account_balances(runtime: Runtime) -> pd.DataFrame:
     for code in sorted({entity for entity, _ in worked} & entities.keys()):
         month = ServiceMonth.parse(min(month for entity, month in worked if entity == code))
         last = max(ServiceMonth.of(today), *(ServiceMonth.parse(month) for _, month in worked))
+        company = entities[code].erp_company
+        before = ServiceMonth.of(month.first_day - dt.timedelta(days=1))
+        read = [(before, reader.opening_balances(company, month), True)]
         while month <= last:
-            for account, balance in reader.general_ledger(entities[code].erp_company, month).items():
-                rows.append(
-                    {
-                        "legal_entity": code,
-                        "month": str(month),
-                        "account": account,
-                        "role": roles.get(account),
-                        "posted": balance.posted,
-                        "draft": balance.draft,
-                        "currency": entities[code].currency,
-                    }
-                )
+            read.append((month, reader.general_ledger(company, month), False))
             month = month.next()
+        rows += [
+            {
+                "legal_entity": code,
+                "month": str(of_month),
+                "account": account,
+                "role": roles.get(account, balance.kind),
+                "posted": balance.posted,
+                "draft": balance.draft,
+                "currency": entities[code].currency,
+                "opening": opening,
+            }
+            for of_month, balances, opening in read
+            for account, balance in balances.items()
+        ]
     return _frame(rows, lake_tables.ACCOUNT_BALANCES)
 
 
@@ -230,6 +243,13 @@ def credits_given(runtime: Runtime) -> pd.DataFrame:
     with runtime.engine.connect() as connection:
         rows = lake_rows.all_credits(connection, runtime.settings.tenant)
     return _frame(rows, lake_tables.CREDITS)
+
+
+def adjustments(runtime: Runtime) -> pd.DataFrame:
+    """What people decided about single pieces of work beside the systems of record."""
+    with runtime.engine.connect() as connection:
+        rows = lake_rows.adjustments(connection, runtime.settings.tenant)
+    return _frame(rows, lake_tables.ADJUSTMENTS)
 
 
 def stored(runtime: Runtime, table: str) -> pd.DataFrame:
@@ -280,6 +300,7 @@ def _parts_of(decision: Decision, item: WorkItem | None, master: MasterData) -> 
             "currency": part.amount.currency if part.amount else None,
             "bill_amount": part.amount.amount if billed and part.amount else None,
             "reason": part.reason or None,
+            "revision": item.revision if item is not None else None,
         }
 
 
@@ -322,6 +343,8 @@ def _flat(record: Any) -> dict[str, Any]:
             row[field.name] = ", ".join(f"{name}:{value[name]}" for name in sorted(value)) or None
         else:
             row[field.name] = value.value if isinstance(value, enum.Enum) else value
+    if isinstance(record, Contract):
+        row["content"] = content_hash(bodies.to_body(record))
     return row
 
 

@@ -8,7 +8,8 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from psa_erp_assets.adapters.store import inbox
+from psa_erp_assets.adapters.connectors.kantata.hints import MILESTONE_PROJECT
+from psa_erp_assets.adapters.store.last_readings import last_reading
 from psa_erp_assets.domain.keys import content_hash
 from psa_erp_assets.services import milestones, refresh, touching
 from psa_erp_assets.services.runtime import Runtime
@@ -35,15 +36,23 @@ def fetch(runtime: Runtime, wanted: Mapping[str, set[str]], now: dt.datetime) ->
     if kinds:
         with runtime.engine.begin() as connection:
             touching.mark_touched(connection, runtime.scope, now)
-    ids = wanted.get("milestone")
-    if ids and runtime.milestones_psa is not None:
-        received = milestones.fetch_hinted(runtime.engine, runtime.milestones_psa, runtime.scope, ids, now=now)
-        changed += len(received.revised)
-    return changed
+    return changed + _milestones(runtime, wanted, now)
+
+
+def _milestones(runtime: Runtime, wanted: Mapping[str, set[str]], now: dt.datetime) -> int:
+    """Milestones of the second PSA; a project there says what all of its milestones are worth, so all are read."""
+    psa, ids = runtime.milestones_psa, wanted.get("milestone")
+    if psa is None:
+        return 0
+    if wanted.get(MILESTONE_PROJECT):
+        return len(milestones.sweep(runtime.engine, psa, runtime.scope, now=now).revised)
+    if ids:
+        return len(milestones.fetch_hinted(runtime.engine, psa, runtime.scope, ids, now=now).revised)
+    return 0
 
 
 def _is_news(runtime: Runtime, object_type: str, known_as: tuple[str, str], object_id: str) -> bool:
-    """Whether the source has another object under this id than the one that was read last, or none any more."""
+    """Whether the source has another object under this id than the last reading, or one of them has none."""
     sources = runtime.sources
     asked: Mapping[str, Callable[[str], dict[str, Any] | None]] = {
         "contract": sources.crm.deal,
@@ -53,9 +62,7 @@ def _is_news(runtime: Runtime, object_type: str, known_as: tuple[str, str], obje
     found = asked[object_type](object_id)
     source, kind = known_as
     with runtime.engine.connect() as connection:
-        known = inbox.latest(
-            connection, tenant=runtime.settings.tenant, source=source, object_type=kind, object_ids=[object_id]
-        ).get(object_id)
+        known = last_reading(connection, runtime.settings.tenant, source, kind, [object_id]).get(object_id)
     if found is None or known is None:
         return found is not known
     return content_hash(found) != content_hash(known)

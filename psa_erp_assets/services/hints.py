@@ -19,6 +19,7 @@ from psa_erp_assets.adapters.connectors.clockify import hints as clockify
 from psa_erp_assets.adapters.connectors.clockify.client import ClockifyClient
 from psa_erp_assets.adapters.connectors.clockify.hints import Hint
 from psa_erp_assets.adapters.connectors.hubspot import hints as hubspot
+from psa_erp_assets.adapters.connectors.kantata import hints as kantata
 from psa_erp_assets.adapters.http import SourceAuthError, SourceError, SourceThrottledError, SourceUnreachableError
 from psa_erp_assets.adapters.store import deliveries, exceptions
 from psa_erp_assets.domain.malformed import MalformedRecordError
@@ -143,6 +144,8 @@ def hints_of(delivery: deliveries.Due) -> list[Hint]:
         return clockify.hints_of(delivery.event, delivery.body)
     if delivery.source == "hubspot":
         return hubspot.hints_of(delivery.body)
+    if delivery.source == "kantata":
+        return kantata.hints_of(delivery.event, delivery.body)
     return relayed_hints.hints_of(delivery.event, delivery.body)
 
 

@@ -21,7 +21,7 @@ from psa_erp_assets.domain.malformed import MalformedRecordError
 from psa_erp_assets.domain.records import LegalEntity
 from psa_erp_assets.services.hints import hints_of
 from psa_erp_assets.services.plain import to_plain
-from psa_erp_assets.services.trace import Invoice, NotFoundError, invoice_of, trace
+from psa_erp_assets.services.trace import Invoice, NotFoundError, trace, with_payments
 
 MOST_LINES = 1_000
 """As many lines of an invoice as its story has."""
@@ -30,6 +30,7 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 _DELIVERY = re.compile(r"[0-9a-f]{64}")
 _WEBHOOK = re.compile(r"webhook:[^:]+:([0-9a-f]{64})")
 _INVOICE = re.compile(r"invoice:([^/]+)/([^/]+)")
+_PAYMENT = re.compile(r"payment:([^/]+)/([^/]+)")
 _NUMBERED = re.compile(r"(plan|payload|delivery):(\d{1,18})")
 _BIGGEST = 2**63 - 1
 
@@ -152,7 +153,7 @@ def invoice_story(connection: Connection, tenant: str, erp_company: str, erp_id:
         raise NotFoundError(f"company {erp_company} had no invoice {erp_id!r} when the ERP was last read")
     lines = statements.lines_of_invoice(connection, tenant, erp_company, erp_id, limit=MOST_LINES)
     return InvoiceStory(
-        invoice=invoice_of(row),
+        invoice=with_payments(connection, tenant, [row])[0],
         legal_entity=_entities(connection, tenant).get(erp_company),
         lines=tuple(
             InvoiceLine(
@@ -272,6 +273,25 @@ def _invoice(connection: Connection, tenant: str, text: str) -> Iterator[Candida
         )
 
 
+def _payment(connection: Connection, tenant: str, text: str) -> Iterator[Candidate]:
+    """A payment leads to the invoice that it was put to."""
+    whole = _PAYMENT.fullmatch(text)
+    rows = [
+        row
+        for row in statements.payments_named(connection, tenant, whole[2] if whole else text)
+        if whole is None or row["erp_company"] == whole[1]
+    ]
+    entities = _entities(connection, tenant) if rows else {}
+    for row in rows:
+        yield Candidate(
+            kind="invoice",
+            id=f"{row['erp_company']}/{row['invoice_id']}",
+            title=f"payment {row['number'] or row['erp_id']}",
+            detail=f"company {row['erp_company']}, {row['amount']:,} {row['currency']} on {row['paid_on']}",
+            legal_entity=entities.get(row["erp_company"]),
+        )
+
+
 def _delivery(connection: Connection, tenant: str, text: str) -> Iterator[Candidate]:
     webhook = _WEBHOOK.fullmatch(text)
     hashed = webhook[1] if webhook else text
@@ -313,4 +333,4 @@ def _entities(connection: Connection, tenant: str) -> dict[str, str]:
 
 
 _Look = Callable[[Connection, str, str], Iterator[Candidate]]
-_LOOKS: tuple[_Look, ...] = (_posting, _delivery, _numbered, _work, _invoice, _line, _contract)
+_LOOKS: tuple[_Look, ...] = (_posting, _delivery, _numbered, _work, _invoice, _payment, _line, _contract)

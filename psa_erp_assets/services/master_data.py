@@ -48,13 +48,11 @@ from psa_erp_assets.domain.records import (
     Project,
     TaxProfile,
 )
+from psa_erp_assets.services import complete_lists
+from psa_erp_assets.services.complete_lists import SuspiciousShrinkError
 from psa_erp_assets.settings import Settings
 
 _T = TypeVar("_T")
-
-
-class SuspiciousShrinkError(Exception):
-    """A source that answered well has lost so many records that a mistake is likelier than the truth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +137,8 @@ def refresh_legal_entities(engine: Engine, settings: Settings, sources: Sources,
 def refresh_customers(engine: Engine, settings: Settings, sources: Sources, now: dt.datetime) -> Refreshed:
     """Customers: the CRM is the record; the ERP's party has the customer code."""
     reading = _Reading("customer")
-    companies = reading.read("hubspot", "company", sources.crm.companies(), company_facts)
+    listed = complete_lists.companies(engine, settings.tenant, sources.crm)
+    companies = reading.read("hubspot", "company", listed, company_facts)
     known = sources.erp.parties()
     reading.keep("tryton", "party", known)
     parties = {party.code: party.id for party in known if party.active}
@@ -162,9 +161,10 @@ def refresh_customers(engine: Engine, settings: Settings, sources: Sources, now:
 def refresh_contracts(engine: Engine, settings: Settings, sources: Sources, now: dt.datetime) -> Refreshed:
     """Contracts: signed deals of the CRM, with the amendments that other signed deals make to them."""
     reading = _Reading("contract")
-    companies = {f.crm_id: f for f in reading.read("hubspot", "company", sources.crm.companies(), company_facts)}
+    listed = complete_lists.companies(engine, settings.tenant, sources.crm)
+    companies = {f.crm_id: f for f in reading.read("hubspot", "company", listed, company_facts)}
     records = []
-    for agreement in _signed_deals(reading, sources.crm):
+    for agreement in _signed_deals(reading, complete_lists.deals(engine, settings.tenant, sources.crm)):
         deal = agreement.contract
         customer = _customer_of(reading, settings, deal, companies)
         if customer is None:
@@ -191,7 +191,7 @@ def refresh_projects(engine: Engine, settings: Settings, sources: Sources, now: 
     """Projects: the PSA is the record; the deal that lists one gives its contract, the ERP its analytic accounts."""
     reading = _Reading("project")
     contract_of: dict[str, DealFacts] = {}
-    for agreement in _signed_deals(reading, sources.crm):
+    for agreement in _signed_deals(reading, complete_lists.deals(engine, settings.tenant, sources.crm)):
         # A project that an amendment repeats is the contract's own.
         for deal in (*agreement.amendments, agreement.contract):
             for psa_id in deal.psa_project_ids:
@@ -235,7 +235,7 @@ def refresh_employees(engine: Engine, settings: Settings, sources: Sources, now:
     users = {u.email: u for u in reading.read("clockify", "user", sources.psa.users(), user_facts)}
     zones = {e.code: e.time_zone for e in settings.company.legal_entities}
     records = []
-    for facts in _employees(reading, sources.hr):
+    for facts in _employees(reading, complete_lists.employees(engine, settings.tenant, sources.hr)):
         if facts.legal_entity not in zones:
             detail = f"its division {facts.legal_entity!r} is no legal entity"
             reading.sight("malformed_record", f"employee:bamboohr:{facts.hr_id}", detail)
@@ -267,7 +267,8 @@ def refresh_cost_rates(engine: Engine, settings: Settings, sources: Sources, now
     """Cost rates: HR's compensation history through the company's cost rule."""
     reading = _Reading("cost_rate")
     policy = settings.policies.cost_rates
-    numbers = {f.hr_id: f.employee_number for f in _employees(reading, sources.hr)}
+    staff = complete_lists.employees(engine, settings.tenant, sources.hr)
+    numbers = {f.hr_id: f.employee_number for f in _employees(reading, staff)}
     rule = CostRule(burden=policy.burden, annual_hours=policy.annual_hours)
     records = []
     for hr_id, history in cost_histories(sources.hr.compensation(), rule).items():
@@ -463,8 +464,8 @@ def _projects(reading: _Reading, settings: Settings, psa: ClockifyClient) -> lis
     return _unique(reading, facts, lambda f: f.code)
 
 
-def _employees(reading: _Reading, hr: BambooHrClient) -> list[EmployeeFacts]:
-    facts = reading.read("bamboohr", "employee", hr.employees(), employee_facts)
+def _employees(reading: _Reading, staff: Sequence[Mapping[str, Any]]) -> list[EmployeeFacts]:
+    facts = reading.read("bamboohr", "employee", staff, employee_facts)
     return _unique(reading, facts, lambda f: f.employee_number)
 
 
@@ -476,9 +477,9 @@ class _Agreement:
     amendments: Sequence[DealFacts]
 
 
-def _signed_deals(reading: _Reading, crm: HubSpotClient) -> list[_Agreement]:
+def _signed_deals(reading: _Reading, listed: Sequence[Mapping[str, Any]]) -> list[_Agreement]:
     """The contracts among the signed deals. An amendment that cannot be meant is left out, and its contract stays."""
-    facts = reading.read("hubspot", "deal", crm.deals(), lambda deal: deal_facts(deal) if is_signed(deal) else None)
+    facts = reading.read("hubspot", "deal", listed, lambda deal: deal_facts(deal) if is_signed(deal) else None)
     signed = [f for f in facts if f is not None]
     contracts = _unique(reading, [f for f in signed if f.amends is None], lambda f: f.contract_code)
     by_code = {f.contract_code: f for f in contracts}
@@ -597,9 +598,15 @@ def _store(
     now: dt.datetime,
     ids_of: Callable[[Any], Sequence[tuple[str, str | None]]] | None = None,
 ) -> Refreshed:
-    """Keep payloads, records, mappings and exceptions of one reading in one transaction."""
+    """Keep payloads, records, mappings and exceptions of one reading in one transaction.
+
+    `now` is when the reading began: where one that began later has changed the records, it is old and is not kept.
+    """
     tenant, object_type = settings.tenant, reading.object_type
     with engine.begin() as connection:
+        if master_records.is_overtaken(connection, tenant=tenant, object_type=object_type, began=now):
+            unchanged = Change(added=0, changed=0, removed=0, unchanged=len(records))
+            return Refreshed(object_type=object_type, change=unchanged, records=[r for _, r in records], exceptions=0)
         _keep_payloads(connection, tenant, reading, now)
         change = master_records.replace_all(
             connection, tenant=tenant, object_type=object_type, source=source, records=records, now=now

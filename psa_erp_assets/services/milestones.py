@@ -10,11 +10,12 @@ from typing import Any
 from sqlalchemy import Engine
 
 from psa_erp_assets.adapters.connectors.kantata.client import KantataClient
-from psa_erp_assets.adapters.store import inbox
+from psa_erp_assets.adapters.store import cursors, inbox
 from psa_erp_assets.services import revisions
 from psa_erp_assets.services.revisions import KANTATA, MILESTONE, Received
 from psa_erp_assets.services.scope import Scope
 
+_CURSOR = "milestones"
 # What makes a milestone; the rest, such as when somebody last looked at it, would make a version of every touch.
 _STORY = (
     *("id", "story_type", "title", "workspace_id", "state", "due_date", "fixed_fee", "billable"),
@@ -40,6 +41,7 @@ def sweep(engine: Engine, psa: KantataClient, scope: Scope, *, now: dt.datetime)
             for story_id, payload in known.items()
             if story_id not in stories and not payload["story"].get("deleted_at")
         }
+        cursors.put(connection, tenant=scope.tenant, source=KANTATA, name=_CURSOR, value=now.isoformat(), now=now)
         return revisions.receive(
             connection,
             revisions.MILESTONES,
@@ -53,12 +55,15 @@ def sweep(engine: Engine, psa: KantataClient, scope: Scope, *, now: dt.datetime)
 def fetch_hinted(
     engine: Engine, psa: KantataClient, scope: Scope, ids: Collection[str], *, now: dt.datetime
 ) -> Received:
-    """Read again just these milestones, which a webhook pointed at. One that is not shown is left as it is: that it is
-    gone only a complete list can say.
+    """Read again just these milestones, which a webhook pointed at.
 
-    Raises a SourceError; nothing is stored then.
+    One that is known and not shown makes it a reading of all: that it is gone only a complete list can say. Raises a
+    SourceError; nothing is stored then.
     """
     stories = {str(story["id"]): story for story in psa.milestones(ids)}
+    hidden = [i for i in ids if i not in stories]
+    if hidden and _are_known(engine, scope, hidden):
+        return sweep(engine, psa, scope, now=now)
     workspaces = {str(workspace["id"]): workspace for workspace in psa.workspaces()} if stories else {}
     with engine.begin() as connection:
         inbox.lock(connection, tenant=scope.tenant, source=KANTATA)
@@ -72,6 +77,15 @@ def fetch_hinted(
             arrived_by="webhook",
             now=now,
         )
+
+
+def _are_known(engine: Engine, scope: Scope, ids: Collection[str]) -> bool:
+    """Whether one of these was seen before and is not known to be deleted."""
+    with engine.connect() as connection:
+        known = inbox.latest(
+            connection, tenant=scope.tenant, source=KANTATA, object_type=MILESTONE, object_ids=ids
+        ).values()
+    return any(not payload["story"].get("deleted_at") for payload in known)
 
 
 def _payload(story: Mapping[str, Any], workspaces: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Overview:
 
     `equal_webhooks` said what another had said already, and `found_again` are postings whose answer was lost and which
     the ERP had under their key: both within the last 24 hours, and neither became a second entry. What is of no legal
-    entity (payloads, webhooks, connections) is counted for everybody.
+    entity (payloads, webhooks, the sources' connections) is counted for everybody.
     """
 
     status: Status
@@ -92,7 +92,7 @@ def overview(connection: Connection, scope: Scope, entities: frozenset[str] | No
     by_class: Counter[str] = Counter()
     for group in stands.exceptions:
         by_class[group.fault_class] += group.items
-    outside = connections(connection, tenant)
+    outside = connections(connection, tenant, entities)
     return Overview(
         status=stands,
         flows=(

@@ -16,10 +16,11 @@ from psa_erp_assets.adapters.store import period_choices as choice_rows
 from psa_erp_assets.adapters.store.postings import PgPostingStore
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.closed_periods import Choice, PeriodChoice, basis_of, is_about
+from psa_erp_assets.domain.closed_periods import Choice, PeriodChoice, basis_of, booked_before, hand_bookings, is_about
 from psa_erp_assets.domain.decision import Decision
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.money import Money
+from psa_erp_assets.domain.plan import is_settled
 from psa_erp_assets.domain.posting import Leg, Posting, State
 from psa_erp_assets.domain.records import AccountingPeriod
 from psa_erp_assets.services.deciding import Decided, decide_partition, head_of
@@ -27,6 +28,7 @@ from psa_erp_assets.services.scope import Scope
 
 _CODE = "period_closed"
 _GONE = (State.CANCELLED, State.WITHDRAWN, State.REVERSED, State.REJECTED)
+_UNSENT = (State.PLANNED, State.HELD, State.READY)
 
 
 class ChoiceRefusedError(Exception):
@@ -40,7 +42,7 @@ class WaitingEffect:
     `amount` is what would come to the books: what there should be less what there is. `books` is the legal entity
     that it goes to, `period` says in words which one is closed; where that is not `own_period`, it waits for the other
     side of work that is in two entities' books, and the choice is that other side's. None where the work has gone
-    meanwhile.
+    meanwhile. `to_move`: it waits for people to move what they have booked by hand elsewhere.
     """
 
     object_id: str
@@ -54,6 +56,7 @@ class WaitingEffect:
     amount: Decimal | None
     currency: str | None
     since: dt.datetime
+    to_move: bool
     choice: Choice | None
     posting_date: dt.date | None
     chosen_by: str | None
@@ -96,7 +99,8 @@ def choose(
             raise ChoiceRefusedError(f"no {effect_type.value} of {object_id} waits for a closed period")
         partition = (found.legal_entity, found.service_month)
         plans.lock_partition(connection, scope.tenant, partition)
-        decision = _decision(decide_partition(connection, scope, partition, [found.contract_id]), object_id)
+        decided = decide_partition(connection, scope, partition, [found.contract_id])
+        decision = decided.unchosen.get(object_id) or _decision(decided, object_id)
         if decision is None or found.books is None:
             raise ChoiceRefusedError(f"{object_id} has gone from {' '.join(partition)}: sync it, or reopen the period")
         if not found.own_period:
@@ -104,8 +108,22 @@ def choose(
             raise ChoiceRefusedError(f"its period is open in the books of {found.books}: choose for the {other}")
         if posting_date is not None:
             _check_open(connection, scope.tenant, found.books, posting_date)
-        before = choice_rows.of_objects(connection, scope.tenant, [object_id]).get((object_id, effect_type))
-        left_alone = before is not None and effect_type in decision.left_alone
+        store = PgPostingStore(engine, scope.tenant)
+        basis = basis_of(decision, effect_type)
+        earlier = choice_rows.history(connection, scope.tenant, object_id, effect_type)
+        now_decided = _decision(decided, object_id)
+        postings = store.of_objects([object_id], connection=connection)
+        holds = now_decided is not None and (
+            effect_type in now_decided.left_alone or is_settled(now_decided, effect_type, postings)
+        )
+        in_effect = holds and not found.to_move
+        by_hand = booked_before(earlier, basis, in_effect=in_effect)
+        if choice is Choice.BY_HAND:
+            posted = _posted(postings, effect_type)
+            by_hand = hand_bookings(decision.effect(effect_type), [p.effect for p in posted if p.effect is not None])
+        elif choice is Choice.POST_TO_OPEN and found.to_move:
+            # They have taken it back themselves, where only they could.
+            by_hand = ()
         chosen = PeriodChoice(
             object_id=object_id,
             effect_type=effect_type,
@@ -113,8 +131,8 @@ def choose(
             posting_date=posting_date,
             reason=why,
             chosen_by=who,
-            # What the choice before has taken out of the decision, it was made about as well.
-            basis=before.basis if before is not None and left_alone else basis_of(decision, effect_type),
+            basis=basis,
+            by_hand=by_hand,
         )
         choice_rows.add(connection, scope.tenant, chosen, now)
         work_heads.mark_changed(connection, scope.tenant, {head_of(decision): decision.route}, now)
@@ -131,7 +149,7 @@ def _waiting(
     items = [item for item in items if "holds" in item["evidence"]]
     ids = [item["object_id"] for item in items]
     choices = choice_rows.of_objects(connection, scope.tenant, ids)
-    there = [p for p in store.of_objects(ids, connection=connection) if p.leg is Leg.ORIGINAL and p.state not in _GONE]
+    there = _standing(store.of_objects(ids, connection=connection))
     decided: dict[Partition, Decided] = {}
     waiting = []
     for item in items:
@@ -147,7 +165,12 @@ def _waiting(
             months = {ServiceMonth.of(day) for day in _days(decision, mine, effect_type)}
             closed = decided[partition].master.closed_periods
             chosen = choices.get((item["object_id"], effect_type))
-            if chosen is not None and decision is not None and not is_about(chosen, decision):
+            unchosen = decided[partition].unchosen.get(item["object_id"])
+            to_move = decision is not None and _is_to_move(decision, effect_type)
+            if to_move:
+                company, money = _to_come(unchosen, mine, effect_type)
+                books = code_of.get(company) if company is not None else None
+            if chosen is not None and unchosen is not None and not is_about(chosen, unchosen):
                 chosen = None
             waiting.append(
                 WaitingEffect(
@@ -158,7 +181,8 @@ def _waiting(
                     service_month=partition[1],
                     books=books,
                     period=item["detail"],
-                    own_period=books is not None and any((books, month) in closed for month in months),
+                    own_period=to_move or (books is not None and any((books, month) in closed for month in months)),
+                    to_move=to_move,
                     amount=money.amount if money is not None else None,
                     currency=money.currency if money is not None else None,
                     since=item["first_seen_at"],
@@ -168,6 +192,20 @@ def _waiting(
                 )
             )
     return tuple(waiting)
+
+
+def _standing(postings: Sequence[Posting]) -> list[Posting]:
+    return [p for p in postings if p.leg is Leg.ORIGINAL and p.state not in _GONE]
+
+
+def _posted(postings: Sequence[Posting], effect_type: EffectType) -> list[Posting]:
+    """What of an object's type is in the ERP, or on its way there."""
+    return [p for p in _standing(postings) if p.effect_type is effect_type and p.state not in _UNSENT]
+
+
+def _is_to_move(decision: Decision, effect_type: EffectType) -> bool:
+    """Whether it is held as `closed_periods` holds it: where a period is closed, the plan is what holds."""
+    return any(hold.code == _CODE and hold.effect_type is effect_type for hold in decision.holds)
 
 
 def _to_come(

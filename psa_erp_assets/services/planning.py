@@ -334,11 +334,15 @@ def _apply_section(
         # What was to take it back may be on its way since the plan was made: the next plan sees what came of it.
         if (item.object_id, item.effect_type) not in sent:
             store.void([_key(item)], now, item.reason, connection=connection)
+    for item in by_action[Action.RESTORE]:
+        if (item.object_id, item.effect_type) not in sent:
+            store.reinstate([_key(item)], now, item.reason, connection=connection)
     new = [_posting(item, plan.tenant, plan, now) for action in _LEGS for item in by_action[action]]
     store.add(new, now, connection=connection)
     for item in by_action[Action.RETRY]:
         store.retry([_key(item)], now, item.reason, connection=connection)
-    return len(new) + sum(len(by_action[action]) for action in (Action.CANCEL, Action.VOID, Action.RETRY))
+    noted = (Action.CANCEL, Action.VOID, Action.RESTORE, Action.RETRY)
+    return len(new) + sum(len(by_action[action]) for action in noted)
 
 
 def _posting(item: PlanItem, tenant: str, plan: plans.StoredPlan, now: dt.datetime) -> Posting:

@@ -2,11 +2,11 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, Row
 
-from psa_erp_assets.adapters.connectors.tryton.read_back import BookedDocument, BookedInvoice
+from psa_erp_assets.adapters.connectors.tryton.read_back import BookedDocument, BookedInvoice, BookedPayment
 from psa_erp_assets.adapters.store import erp_documents, master_records, work_heads
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.calendar import ServiceMonth
@@ -29,6 +29,7 @@ class ReadBackResult:
     partition: Partition
     documents: Mapping[EffectType, Sequence[BookedDocument]]
     invoices: Sequence[BookedInvoice]
+    payments: Sequence[BookedPayment]
 
     @property
     def duplicates(self) -> int:
@@ -65,6 +66,7 @@ def read_back(runtime: Runtime, partition: Partition) -> ReadBackResult:
             EffectType.REVENUE_ENTRY: reader.revenue_entries(company, month, month),
         },
         invoices=reader.invoices(company),
+        payments=reader.payments(company),
     )
     tenant, now = runtime.settings.tenant, runtime.clock()
     elsewhere = _elsewhere(runtime, partition, company)
@@ -86,17 +88,33 @@ def read_back(runtime: Runtime, partition: Partition) -> ReadBackResult:
         erp_documents.replace_invoices(
             connection, tenant=tenant, erp_company=company, rows=[_invoice(i) for i in found.invoices], now=now
         )
+        erp_documents.replace_payments(
+            connection, tenant=tenant, erp_company=company, rows=[asdict(p) for p in found.payments], now=now
+        )
         companies = {company, *(document.erp_company for document in elsewhere)}
         wrong = [
             *erp_documents.objects_of_cancelled(connection, tenant, companies),
+            *erp_documents.objects_that_count_again(connection, tenant, companies, read_at=now),
             *(called_back ^ erp_documents.cancelled_credits(connection, tenant, company)),
         ]
         _make_due(connection, tenant, wrong, now)
+    _find_moved(runtime, partition, company, now)
     return found
 
 
+def _find_moved(runtime: Runtime, partition: Partition, company: str, now: dt.datetime) -> None:
+    """A line that somebody dated into another month is not gone: what the month has not is looked for by its key."""
+    tenant = runtime.settings.tenant
+    with runtime.engine.connect() as connection:
+        keys = erp_documents.not_found(connection, tenant, partition, company)
+    if keys:
+        moved = runtime.erp.look_up(company, EffectType.BILLING_LINE, keys)
+        with runtime.engine.begin() as connection:
+            erp_documents.refresh(connection, tenant, [d for found in moved.values() for d in found], now)
+
+
 def _make_due(connection: Connection, tenant: str, wrong: Sequence[Row[*tuple[str, ...]]], now: dt.datetime) -> None:
-    """What a document that finance has cancelled makes wrong is put right by its next plan."""
+    """What a document that finance has cancelled, or made a draft again, makes wrong is put right by its next plan."""
     ids = {head_id(row.object_id, ServiceMonth.parse(row.service_month), row.legal_entity) for row in wrong}
     heads = work_heads.heads(connection, tenant, ids)
     routes = {

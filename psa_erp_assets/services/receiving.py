@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError
 
@@ -201,23 +202,32 @@ def json_text(body: bytes, nesting: int) -> str:
 
 
 def _parsed(body: bytes, nesting: int) -> tuple[str, list[dict[str, Any]]]:
-    """The text, and its objects with numbers as text."""
+    """The text, and its objects; their numbers are good for nothing but to see that they are numbers."""
     try:
         text = body.decode("utf-8")
-        # Numbers stay text: neither their precision nor Python's limit on digits matters to a check of the shape.
-        parsed = _DECODER.decode(text)
+        parsed = _decoded(body, text)
     except RecursionError as error:
         raise UnusableBodyError("the body nests too deeply") from error
     except ValueError as error:
         raise NotJsonError("the body must be JSON in UTF-8") from error
     # Clockify announces a bulk edit as a list of the entries.
     items = parsed if isinstance(parsed, list) else [parsed]
-    if not items or not all(isinstance(item, dict) for item in items):
+    if set(map(type, items)) != {dict}:
         raise UnusableBodyError("the body must be a JSON object or a list of objects")
     # What PostgreSQL cannot hold is spelled with an escape, and depth takes brackets: most bodies have few of either.
     if b"\\u" in body or body.count(b"{") + body.count(b"[") > nesting:
         _check_values(parsed, nesting)
     return text, items
+
+
+def _decoded(body: bytes, text: str) -> Any:
+    try:
+        # Many times as quick as Python's own parser. What it takes is JSON; what it does not take may be JSON too, of
+        # thousands of digits or hundreds of levels.
+        return from_json(body, allow_inf_nan=False)
+    except ValueError:
+        # Numbers stay text: neither their precision nor Python's limit on digits matters to a check of the shape.
+        return _DECODER.decode(text)
 
 
 def _refuse_constant(name: str) -> None:

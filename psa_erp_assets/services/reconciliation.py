@@ -39,6 +39,8 @@ _BILLING = EffectType.BILLING_LINE
 _CODES = {
     Difference.MISSING: "document_missing",
     Difference.DUPLICATE: "posting_duplicate",
+    Difference.FX: "posting_drift",
+    Difference.TAX: "posting_drift",
     Difference.MANUAL_CHANGE: "posting_drift",
     Difference.UNKNOWN_KEY: "posting_conflict",
     Difference.UNEXPLAINED: "posting_conflict",
@@ -64,7 +66,7 @@ class Minutes:
         """Billed is what the ERP has as it should be; pending is what should be there and is not, or not so."""
         totals: dict[str, int] = defaultdict(int)
         for row in rows:
-            in_erp = row.difference in (Difference.MATCHED, Difference.NOT_INVOICED)
+            in_erp = row.difference in (Difference.MATCHED, Difference.NOT_INVOICED, Difference.ROUNDING)
             for outcome, minutes in row.minutes.items():
                 if row.difference is Difference.NOT_LIVE or outcome is Outcome.HOLD:
                     part = "held"
@@ -228,6 +230,7 @@ def _rows(
         if posting.effect_type is _BILLING:
             postings[posting.object_id].append(posting)
     keys = [p.key for of_entry in postings.values() for p in of_entry]
+    tax_rates = {t.erp_tax: t.rate for t in decided.master.tax_profiles if t.erp_tax is not None}
     under_key: dict[str, list[ErpDocument]] = defaultdict(list)
     for row in erp_documents.of_keys(connection, tenant, keys):
         under_key[row.key].append(_document(row))
@@ -235,7 +238,7 @@ def _rows(
         mine = postings[decision.object_id]
         if _matters(decision, mine):
             documents = [d for p in mine for d in under_key[p.key]]
-            yield reconcile_entry(decision, mine, documents, dirty=head_of(decision) in dirty)
+            yield reconcile_entry(decision, mine, documents, dirty=head_of(decision) in dirty, tax_rates=tax_rates)
 
 
 def _strays(connection: Connection, tenant: str, company: str, month: str) -> Iterator[Reconciled]:
@@ -268,8 +271,13 @@ def _sighting(row: Reconciled, partition: Partition) -> Sighting:
     return Sighting(
         code=_CODES[row.difference],
         object_id=row.object_id,
-        detail=f"{row.difference.value}: approved {row.approved_amount}, ERP {row.erp_amount} {row.currency or ''}",
-        evidence={"difference": row.difference.value},
+        detail="; ".join(
+            (
+                f"{row.difference.value}: approved {row.approved_amount}, ERP {row.erp_amount} {row.currency or ''}",
+                *row.changes,
+            )
+        ),
+        evidence={"difference": row.difference.value, **({"posting": row.missing} if row.missing else {})},
         legal_entity=partition[0],
         service_month=partition[1],
         minutes=row.approved_minutes,
@@ -289,4 +297,6 @@ def _document(row: Row[Any]) -> ErpDocument:
         document_state=row.document_state,
         posted=row.posted,
         tax_amount=row.tax_amount,
+        party=row.party,
+        analytic=row.analytic,
     )

@@ -15,11 +15,13 @@ from sqlalchemy import Connection, Engine
 from psa_erp_assets.adapters import passwords
 from psa_erp_assets.adapters.openid import OpenIdProvider
 from psa_erp_assets.adapters.store import access, sign_ins
-from psa_erp_assets.adapters.store.access import Account
+from psa_erp_assets.adapters.store.access import Account, Token
 from psa_erp_assets.adapters.store.sign_ins import SignIn
 from psa_erp_assets.domain.access import Actor, Grant
+from psa_erp_assets.domain.audit import Personal
 from psa_erp_assets.services import audit
 from psa_erp_assets.services.accounts import TOKEN_MARK, AccessRefusedError, checked_login
+from psa_erp_assets.services.refusals import note_refusal
 from psa_erp_assets.settings import GroupRoleSettings, OpenIdSettings
 
 _WINDOW = dt.timedelta(minutes=15)
@@ -29,6 +31,9 @@ _OF_BOTH, _OF_LOGIN, _OF_ADDRESS = 5, 50, 30
 # The time is written down no more often than this, so that reading a page writes nothing.
 _SEEN_EVERY = dt.timedelta(minutes=1)
 _BROWSER, _ADDRESS = 200, 100
+
+UNKNOWN = "unknown"
+"""In an entry: a name that is of no account. It is not kept, because it may be a password."""
 
 
 class SignInRefusedError(Exception):
@@ -90,7 +95,8 @@ def sign_in_with_password(
 ) -> str:
     """Sign somebody in; answers with the secret that their browser keeps. `before` is the one it had, which ends.
 
-    Raises SignInRefusedError, and TooManyAttemptsError before anything is compared.
+    Raises SignInRefusedError, and TooManyAttemptsError before anything is compared. The first failure of a name from an
+    address within the window, and the one that closes it, are entries of the audit log.
     """
     subject, known = passwords.hash_secret(login.strip().lower()), None
     with engine.begin() as connection:
@@ -109,14 +115,25 @@ def sign_in_with_password(
         account = None if known is None else access.account_of(connection, tenant, known.login, lock=True)
         # A password that was changed meanwhile is not the one that was right.
         same = account is not None and known is not None and account.password_hash == known.password_hash
-        if not right or account is None or not same or account.disabled_at is not None:
-            raise SignInRefusedError("the sign-in name or the password is not right")
-        sign_ins.succeeded(connection, attempt)
-        if account.password_hash is not None and passwords.is_outdated(account.password_hash):
-            access.change_account(connection, tenant, account.login, password_hash=passwords.hash_password(password))
-        return _begin(
-            connection, tenant, account, how="password", browser=browser, lifetimes=lifetimes, now=now, before=before
-        )
+        if right and account is not None and same and account.disabled_at is None:
+            sign_ins.succeeded(connection, attempt)
+            if account.password_hash is not None and passwords.is_outdated(account.password_hash):
+                new = passwords.hash_password(password)
+                access.change_account(connection, tenant, account.login, password_hash=new)
+            return _begin(
+                connection,
+                tenant,
+                account,
+                how="password",
+                browser=browser,
+                lifetimes=lifetimes,
+                now=now,
+                before=before,
+            )
+    closes = any(count + 1 >= most for count, most in limits)
+    if failed.of_both == 0 or closes:
+        _note_failure(engine, tenant, known, how="password", closes=closes, browser=browser, now=now)
+    raise SignInRefusedError("the sign-in name or the password is not right")
 
 
 def sign_in_after_link(
@@ -158,8 +175,30 @@ def finish_openid(
 
     Their account is made at the first time, and its roles from the provider are those of their groups each time.
     Raises SignInRefusedError for a name that another account has, one that the provider has not verified, a disabled
-    account, and somebody without any role.
+    account, and somebody without any role; that is an entry of the audit log.
     """
+    try:
+        return _finish_openid(
+            engine, tenant, claims, settings, browser=browser, lifetimes=lifetimes, now=now, before=before
+        )
+    except SignInRefusedError:
+        with engine.connect() as connection:
+            known = access.account_of_subject(connection, tenant, settings.issuer, claims["sub"])
+        _note_failure(engine, tenant, known, how="openid", closes=False, browser=browser, now=now)
+        raise
+
+
+def _finish_openid(
+    engine: Engine,
+    tenant: str,
+    claims: Mapping[str, Any],
+    settings: OpenIdSettings,
+    *,
+    browser: Browser,
+    lifetimes: Lifetimes,
+    now: dt.datetime,
+    before: str | None,
+) -> str:
     login = _login_of(claims, settings)
     grants = frozenset(_grants(claims, settings))
     name = str(claims.get("name") or login)[:120].strip() or login
@@ -230,18 +269,25 @@ def is_alive(found: SignIn, lifetimes: Lifetimes, now: dt.datetime) -> bool:
 
 
 def program(engine: Engine, tenant: str, text: str, *, now: dt.datetime) -> Actor | None:
-    """Whose token a text is, with the token's limits; None where it is none, or of no use any more."""
+    """Whose token a text is, with the token's limits; None where it is none, or of no use any more.
+
+    A token that was revoked, has expired, is of a disabled account or has another secret is an entry of the audit log;
+    what is no token at all is none, as anybody can send that.
+    """
     prefix, _, secret = text.removeprefix(TOKEN_MARK).partition("_")
     if not text.startswith(TOKEN_MARK) or not secret:
         return None
     with engine.connect() as connection:
         token = access.token_of(connection, tenant, prefix)
-        if token is None or not passwords.same(token.secret_hash, passwords.hash_secret(secret)):
+        if token is None:
             return None
         owner = access.account_of(connection, tenant, token.login)
-        if token.revoked_at is not None or token.expires_at <= now or owner is None or owner.disabled_at is not None:
-            return None
         grants = access.grants_of(connection, tenant, token.login)
+    why = _why_refused(token, owner, secret, now)
+    if why is not None or owner is None:
+        subject, detail = f"token:{prefix}", {"why": why, "owner": token.login}
+        note_refusal(engine, tenant, kind="access.token_refused", subject=subject, detail=detail, now=now, once=True)
+        return None
     if token.last_used_at is None or now - token.last_used_at >= _SEEN_EVERY:
         with engine.begin() as connection:
             access.token_used(connection, tenant, prefix, now)
@@ -250,14 +296,51 @@ def program(engine: Engine, tenant: str, text: str, *, now: dt.datetime) -> Acto
 
 def sign_out(engine: Engine, tenant: str, secret: str, *, now: dt.datetime) -> None:
     """End a browser's being signed in."""
+    secret_hash = passwords.hash_secret(secret)
     with engine.begin() as connection:
-        sign_ins.end(connection, tenant, now, secret_hash=passwords.hash_secret(secret))
+        found = sign_ins.find(connection, tenant, secret_hash)
+        if sign_ins.end(connection, tenant, now, secret_hash=secret_hash) and found is not None:
+            _note_end(connection, tenant, found.login, 1, now)
 
 
 def sign_out_others(engine: Engine, tenant: str, login: str, *, now: dt.datetime, sign_in_id: int | None = None) -> int:
     """End one browser of an account by its id, or all of them; how many that were."""
     with engine.begin() as connection:
-        return sign_ins.end(connection, tenant, now, login=login, sign_in_id=sign_in_id)
+        ended = sign_ins.end(connection, tenant, now, login=login, sign_in_id=sign_in_id)
+        if ended:
+            _note_end(connection, tenant, login, ended, now)
+    return ended
+
+
+def _why_refused(token: Token, owner: Account | None, secret: str, now: dt.datetime) -> str | None:
+    """Why a token lets nobody in; None where it does."""
+    if not passwords.same(token.secret_hash, passwords.hash_secret(secret)):
+        return "another secret"
+    if token.revoked_at is not None:
+        return "revoked"
+    if token.expires_at <= now:
+        return "expired"
+    return "account disabled" if owner is None or owner.disabled_at is not None else None
+
+
+def _note_failure(
+    engine: Engine,
+    tenant: str,
+    known: Account | None,
+    *,
+    how: str,
+    closes: bool,
+    browser: Browser,
+    now: dt.datetime,
+) -> None:
+    subject = UNKNOWN if known is None else known.login
+    detail = {"how": how, "closes_for_a_while": closes, "address": Personal(browser.address[:_ADDRESS], subject)}
+    note_refusal(engine, tenant, kind="access.sign_in_failed", subject=subject, detail=detail, now=now)
+
+
+def _note_end(connection: Connection, tenant: str, login: str, browsers: int, now: dt.datetime) -> None:
+    detail = {"browsers": browsers}
+    audit.record(connection, tenant, kind="access.signed_out", subject=login, actor=login, detail=detail, now=now)
 
 
 def _begin(

@@ -5,6 +5,7 @@ import datetime as dt
 from sqlalchemy import Connection
 
 from psa_erp_assets.adapters.store import decisions, exceptions, master_records, work_heads
+from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decide import Decider
 from psa_erp_assets.domain.decision import Route
 from psa_erp_assets.services import canonical, contract_months
@@ -27,6 +28,7 @@ def mark_touched(connection: Connection, scope: Scope, now: dt.datetime) -> int:
     known = decisions.latest_hashes(connection, tenant)
     waiting = _waiting_for_a_period(connection, tenant)
     touched: dict[str, Route] = {}
+    left: list[Route] = []
     for partition in work_heads.partitions(connection, tenant):
         decided = decide_partition(connection, scope, partition, decider=decider)
         for decision in decided.decisions:
@@ -37,6 +39,9 @@ def mark_touched(connection: Connection, scope: Scope, now: dt.datetime) -> int:
             moved = (decision.route.legal_entity, decision.route.contract_id) != (head.legal_entity, head.contract_id)
             if moved or has_changed(decision, known) or decision.object_id in waiting:
                 touched[object_id] = decision.route
+            if moved:
+                left.append(Route(head.legal_entity, ServiceMonth.parse(head.service_month), head.contract_id))
+    touched |= contract_months.left_by(connection, tenant, left, decider.master)
     work_heads.mark_changed(connection, tenant, touched, now)
     return len(touched)
 

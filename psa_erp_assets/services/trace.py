@@ -6,6 +6,7 @@ finding out what somebody's text is the id of, invoices and webhooks (`services.
 
 import datetime as dt
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -210,8 +211,26 @@ class PostingStory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """Money that was put to an invoice: the line in the ERP, and the number of its journal entry once that is posted.
+
+    `amount` is in the invoice's currency.
+    """
+
+    erp_id: str
+    number: str | None
+    paid_on: dt.date
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Invoice:
-    """An invoice of the ERP, as last read. `paid` is what is not open any more of one that is posted."""
+    """An invoice of the ERP, as last read.
+
+    `paid` is what is not open any more of one that is posted, by payments or by credit notes. `payments` are those that
+    are known.
+    """
 
     erp_company: str
     erp_id: str
@@ -225,6 +244,7 @@ class Invoice:
     total: Decimal
     open_amount: Decimal
     paid: Decimal
+    payments: tuple[Payment, ...]
     lines: int
     read_at: dt.datetime
 
@@ -301,14 +321,23 @@ def trace_posting(connection: Connection, tenant: str, key: str) -> PostingStory
 
 def invoices_of(connection: Connection, tenant: str, keys: Collection[str]) -> tuple[Invoice, ...]:
     """The ERP's invoices that the lines under these keys are on."""
-    return tuple(invoice_of(row) for row in statements.invoices_of_lines(connection, tenant, keys))
+    return with_payments(connection, tenant, statements.invoices_of_lines(connection, tenant, keys))
 
 
-def invoice_of(row: RowMapping) -> Invoice:
-    """An invoice from its row."""
-    open_amount, total = row["open_amount"], row["total"]
-    posted = row["state"] in ("posted", "paid")
-    return Invoice(**_only(Invoice, dict(row)), paid=total - open_amount if posted else Decimal(0))
+def with_payments(connection: Connection, tenant: str, rows: Sequence[RowMapping]) -> tuple[Invoice, ...]:
+    """Invoices from their rows, each with what was paid of it."""
+    payments: dict[tuple[str, str], list[Payment]] = defaultdict(list)
+    wanted = [(row["erp_company"], row["erp_id"]) for row in rows]
+    for row in statements.payments_of_invoices(connection, tenant, wanted) if wanted else ():
+        payments[row["erp_company"], row["invoice_id"]].append(Payment(**_only(Payment, dict(row))))
+    return tuple(
+        Invoice(
+            **_only(Invoice, dict(row)),
+            paid=row["total"] - row["open_amount"] if row["state"] in ("posted", "paid") else Decimal(0),
+            payments=tuple(payments[row["erp_company"], row["erp_id"]]),
+        )
+        for row in rows
+    )
 
 
 def identify(connection: Connection, tenant: str, entry_id: str) -> tuple[str, str]:

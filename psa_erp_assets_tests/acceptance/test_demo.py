@@ -1,58 +1,20 @@
 """The demo as its user runs it: the installed command, from nothing, with real servers at free ports."""
 
 import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from psa_erp_assets.sandbox.world import TEMPLATES
-from psa_erp_assets.settings import REPOSITORY
+from psa_erp_assets.adapters.reporting_file import REPORTING_FILE, ReportingFile
+from psa_erp_assets.services.report_filters import Filters
+from psa_erp_assets.services.reports import REPORTS, report
+from psa_erp_assets_tests.support.demo import psa_erp
+from psa_erp_assets_tests.support.executive import EXECUTIVE, of_marts
 
 pytestmark = [pytest.mark.tryton, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("demo")
-    yield folder / "home"
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def environ(home: Path) -> dict[str, str]:
-    config = home.parent / "config"
-    shutil.copytree(REPOSITORY / "data" / "config", config)
-    psa, erp, console, dagster = _free_ports(4)
-    connections = config / "connections.yaml"
-    text = connections.read_text().replace(":8091", f":{psa}").replace(":8070", f":{erp}")
-    connections.write_text(text)
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PSA_ERP_", "DAGSTER_"))}
-    return clean | {
-        "PSA_ERP_HOME": str(home),
-        "PSA_ERP_CONFIG": str(config),
-        # A Tryton that another test has built is not built again.
-        TEMPLATES: os.environ.get(TEMPLATES) or str(REPOSITORY / "data" / "tryton" / "templates"),
-        "PSA_ERP_CONSOLE_URL": f"http://127.0.0.1:{console}",
-        "PSA_ERP_DAGSTER_URL": f"http://127.0.0.1:{dagster}",
-    }
-
-
-@pytest.fixture(scope="module")
-def summary(home: Path, environ: dict[str, str]) -> dict[str, object]:
-    done = _psa_erp(environ, "demo", "--json")
-    assert done.returncode == 0, done.stderr[-4000:]
-    written: dict[str, object] = json.loads((home / "demo" / "summary.json").read_text())
-    assert json.loads(done.stdout) == written
-    return written
 
 
 def test_every_approved_minute_is_in_one_place(summary: dict[str, int]) -> None:
@@ -166,35 +128,35 @@ def test_the_reporting_store_says_what_the_erp_says(home: Path, summary: dict[st
     assert published == erp
 
 
+def test_the_executive_overview_says_what_the_marts_say(home: Path, summary: dict[str, object]) -> None:
+    """An executive would decide on a number that no mart has: of the whole firm, and of its last whole month."""
+    with ReportingFile(home / REPORTING_FILE).open() as reader:
+        found = report(reader, REPORTS["executive"], Filters())
+    month = found.filters.last
+    with duckdb.connect(str(home / REPORTING_FILE), read_only=True) as marts:
+        for figure in found.figures:
+            wanted = {"month": f"service_month = '{month}'", "last": str(month), "entity": "true"}
+            expected = of_marts(marts, figure.name, group="group_", fact="group_", **wanted)
+            assert [value.value for value in figure.values] == expected, figure.name
+    assert {figure.name for figure in found.figures} == EXECUTIVE.keys()
+    assert all(value.value for figure in found.figures[:6] for value in figure.values)
+
+
 def test_commands_go_on_where_the_demo_ended(environ: dict[str, str], summary: dict[str, object]) -> None:
     """After the demo its user looks around: without the ERP, status and exceptions must still answer."""
-    status = _psa_erp(environ, "status", "--json")
+    status = psa_erp(environ, "status", "--json")
     assert status.returncode == 0, status.stderr
     assert json.loads(status.stdout)["deliveries_pending"] == 0
-    exceptions = _psa_erp(environ, "exceptions", "--json")
+    exceptions = psa_erp(environ, "exceptions", "--json")
     by_code: Counter[str] = Counter()
     for cause in json.loads(exceptions.stdout)["groups"]:
         by_code[cause["code"]] += cause["items"]
     assert by_code == summary["open_exceptions_by_code"]
-    items = [case["item"]["object_id"] for case in json.loads(exceptions.stdout)["items"]]
+    items = [case["object_id"] for case in json.loads(exceptions.stdout)["items"]]
     entry = next(object_id for object_id in items if object_id.startswith("time_entry:"))
-    trace = _psa_erp(environ, "trace", entry)
+    trace = psa_erp(environ, "trace", entry)
     assert trace.returncode == 0
     assert "Timeline" in trace.stdout
-    plan = _psa_erp(environ, "apply", "--entity", "NOWHERE")
+    plan = psa_erp(environ, "apply", "--entity", "NOWHERE")
     assert plan.returncode == 1
     assert "US, UK, DE" in plan.stderr
-
-
-def _psa_erp(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("psa-erp")), *arguments]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=800)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Free at this moment; held together, so that they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports

@@ -161,8 +161,10 @@ def test_clockify_requests_are_described() -> None:
 
 def test_hubspot_company_requests_are_described() -> None:
     """The same for companies."""
-    requests = requests_of(lambda api: HubSpotClient(api).companies(), answer_hubspot)
-    assert len(requests) == 2
+    requests = requests_of(
+        lambda api: [HubSpotClient(api).companies(), HubSpotClient(api).company_ids()], answer_hubspot
+    )
+    assert len(requests) == 4
     check(description("hubspot_companies.json"), requests)
 
 
@@ -170,7 +172,9 @@ def test_hubspot_deal_requests_are_described() -> None:
     """The same for deals, which the description knows by their object type id, 0-3, and the documentation by name."""
     document = description("hubspot_deals.json")
     document["paths"] = {path.replace("/0-3", "/deals"): item for path, item in document["paths"].items()}
-    check(document, requests_of(lambda api: HubSpotClient(api).deals(), answer_hubspot))
+    check(
+        document, requests_of(lambda api: [HubSpotClient(api).deals(), HubSpotClient(api).deal_ids()], answer_hubspot)
+    )
 
 
 def test_bamboohr_requests_are_described() -> None:

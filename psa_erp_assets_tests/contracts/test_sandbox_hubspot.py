@@ -1,5 +1,6 @@
 """What the CRM sandbox answers, against HubSpot's own OpenAPI documents."""
 
+import json
 import uuid
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 
 from psa_erp_assets.sandbox.hubspot import initial_tables
 from psa_erp_assets_tests.support.openapi import load
+from psa_erp_assets_tests.support.webhook_receiver import webhook_receiver
 
 COMPANIES, DEALS = "/crm/v3/objects/companies", "/crm/v3/objects/deals"
 
@@ -132,3 +134,29 @@ def test_errors_fit_the_document(client, url, headers, status):
     assert answer.status_code == status
     load("hubspot_deals.json").check("Error", answer.json())
     uuid.UUID(answer.json()["correlationId"])
+
+
+def test_a_deal_is_made_and_archived_with_an_event_each(client, company, sandbox, people):
+    """What was deleted is in no list and 404 by its id, unless archived ones are asked for."""
+    customer = company.customers[0].crm_id
+    with webhook_receiver() as receiver:
+        people.subscribe_to_crm(receiver.url, "secret")
+        made = people.sign_deal(customer, dealname="New", contract_code="CTR-0777")
+        shown = client.get(f"{DEALS}/{made}?properties=contract_code&associations=companies").json()
+        load("hubspot_deals.json").check_answer("GET", "/crm/v3/objects/0-3/{dealId}", 200, shown)
+        assert shown["associations"]["companies"]["results"][0]["id"] == customer
+        people.delete_deal(made)
+        people.delete_deal(made)
+        arrived = [json.loads(body) for _, body in receiver.wait_for(2)]
+    assert {(e["subscriptionType"], e["objectId"]) for [e] in arrived} == {
+        ("deal.creation", int(made)),
+        ("deal.deletion", int(made)),
+    }
+    assert client.get(f"{DEALS}/{made}").status_code == 404
+    archived = client.get(f"{DEALS}/{made}?archived=true").json()
+    load("hubspot_deals.json").check_answer("GET", "/crm/v3/objects/0-3/{dealId}", 200, archived)
+    assert archived["archived"] is True
+    assert made not in {d["id"] for d in client.get(f"{DEALS}?limit=100").json()["results"]}
+    assert [d["id"] for d in client.get(f"{DEALS}?archived=true").json()["results"]] == [made]
+    body = {"properties": {"dealname": "x"}, "associations": [{"to": {"id": "1"}}]}
+    assert client.post(DEALS, json=body).status_code == 400

@@ -3,15 +3,20 @@
 Documentation: https://developer.kantata.com, "Response Format", "Pagination", "Request by ID", "Errors", schema Story.
 """
 
+import base64
 import datetime as dt
+import json
+import time
 from dataclasses import replace
 from decimal import Decimal
 
 import httpx
 import pytest
 
+from psa_erp_assets.domain.signatures import Delivery, Scheme, Signature
 from psa_erp_assets.sandbox.company import build_company
 from psa_erp_assets.sandbox.company_model import DemoMilestone
+from psa_erp_assets_tests.support.webhook_receiver import webhook_receiver
 
 SHOW_ALL = {"show_archived": "true", "show_deleted": "true", "show_from_archived_workspaces": "true"}
 
@@ -217,3 +222,56 @@ def test_throttling_names_no_wait(client, sandbox):
     answer = client.get("/stories")
     assert (answer.status_code, answer.headers.get("retry-after")) == (429, None)
     assert client.get("/stories").status_code == 200
+
+
+def test_every_change_is_a_subscribed_event(client, people):
+    """Tag "Events": what was recorded is listed like any other record, and filtered by type and time."""
+    people.complete_milestone("502", dt.date(2026, 10, 7))
+    people.delete_milestone("501")
+    body = client.get("/subscribed_events", params={"order": "created_at:asc"}).json()
+    events = [body["subscribed_events"][reference["id"]] for reference in body["results"]]
+    assert [(e["event_type"], e["subject_type"], e["subject_id"]) for e in events] == [
+        ("story:updated", "Story", 502),
+        ("story:deleted", "Story", 501),
+    ]
+    assert json.loads(events[0]["payload_changes"]).keys() == {"state", "due_date"}
+    deleted = client.get("/subscribed_events", params={"event_types": "story:deleted"}).json()
+    assert deleted["count"] == 1
+    later = client.get("/subscribed_events", params={"created_after": "2099-01-01T00:00:00Z"}).json()
+    assert later["results"] == []
+
+
+def test_a_relay_sends_what_matters_to_billing_and_proves_it(client, sandbox, people):
+    """A fee that is ready would wait for the hour; a delivery that proves nothing would be refused."""
+    secret = "whsec_" + base64.b64encode(b"k" * 24).decode()
+    [project] = {r["workspace_id"] for r in stories(client, only="502", include="workspace")}
+    task = next(s["id"] for s in stories(client, per_page="200") if s["story_type"] == "task")
+    with webhook_receiver() as receiver:
+        people.subscribe_to_fees(receiver.url, secret)
+        client.put(f"/stories/{task}", json={"story": {"state": "completed"}}).raise_for_status()
+        people.complete_milestone("502", dt.date(2026, 10, 7))
+        people.change_milestone_amount("502", 99)
+        people.delete_milestone("502")
+        people.change_milestone_project(project, status_key=400)
+        people.change_milestone_project(project, title="CTR-0009 Another")
+        arrived = receiver.wait_for(5)
+    proof = Signature(scheme=Scheme.STANDARD, secrets=(secret,))
+    for headers, body in arrived:
+        assert proof.proves(Delivery(headers=headers, body=body, at=time.time()))
+    assert {(b["type"], b["data"]["id"]) for b in (json.loads(body) for _, body in arrived)} == {
+        ("milestone.ready", "502"),
+        ("milestone.updated", "502"),
+        ("milestone.deleted", "502"),
+        ("project.status_changed", project),
+        ("project.contract_changed", project),
+    }
+
+
+def test_the_relay_belongs_to_whoever_has_the_token(sandbox):
+    """Somebody else would be told of the company's projects."""
+    address = f"{sandbox.base_url}/kantata/relay/target"
+    body = {"url": "http://127.0.0.1:1/", "secret": "whsec_" + base64.b64encode(b"k" * 24).decode()}
+    right = {"Authorization": f"Bearer {sandbox.keys.kantata}"}
+    assert httpx.put(address, json=body, headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert httpx.put(address, json=body | {"secret": "short"}, headers=right).status_code == 400
+    assert httpx.put(address, json=body, headers=right).json() == {"url": body["url"]}

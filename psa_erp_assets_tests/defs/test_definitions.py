@@ -36,6 +36,7 @@ PARTITIONED = {
     "erp_cost_entries",
     "erp_invoices",
     "three_way_reconciliation",
+    "month_end",
 }
 
 LOAD = """

@@ -8,7 +8,7 @@ from psa_erp_assets.definitions import build_defs
 from psa_erp_assets.defs.sensors import approvals_sensor
 from psa_erp_assets.sandbox.actors import Actors
 from psa_erp_assets.sandbox.company_model import RequestState
-from psa_erp_assets.services import sync
+from psa_erp_assets.services import as_of, sync
 from psa_erp_assets.services.runtime import Runtime, open_runtime
 from psa_erp_assets_tests.defs.conftest import World
 
@@ -82,8 +82,13 @@ def test_a_partition_goes_from_the_psa_to_the_reporting_file(world: World, daemo
     report = run(defs, instance, "reporting")
     assert all(e.passed for e in report.get_asset_check_evaluations()), report.get_asset_check_evaluations()
     assert (world.settings.home / "reporting.duckdb").exists()
+    assert "data:image/svg+xml" in str(metadata_of(report, "mart_margin")["chart"])
+    assert run(defs, instance, "month_end_gate", partition_key=KEY).success
 
     with open_runtime(world.settings) as runtime:
+        (recorded,) = as_of.runs(runtime)
+        assert recorded.lake_snapshot == metadata_of(report, "reporting_store")["lake_snapshot"]
+        assert as_of.model_rows(runtime, "mart_margin", recorded).total > 0
         world.people.approve(pending_in_the_uk(world.people, runtime))
         sync.sweep(runtime, complete=False)
         with dg.build_sensor_context(

@@ -23,6 +23,8 @@ from psa_erp_assets.domain.audit import Personal
 from psa_erp_assets.services import audit, audit_erasure, audit_log
 from psa_erp_assets.services.audit_log import AuditLogError, VerifyReport
 from psa_erp_assets.settings import REPOSITORY, Settings, load_settings
+from psa_erp_assets_tests.support.scripted_server import Reply, scripted_server
+from psa_erp_assets_tests.support.webhook_receiver import webhook_receiver
 
 NOW = dt.datetime(2026, 10, 5, 9, 30, tzinfo=dt.UTC)
 MUTATIONS = 320
@@ -382,6 +384,60 @@ def test_a_proof_convinces_a_verifier_that_has_nothing_of_ours(log: Engine, sett
     assert _checked_apart(proof, other, tmp_path) != 0
 
 
+def sent_to(settings: Settings, url: str) -> Settings:
+    """The settings with an address for checkpoints."""
+    told = settings.policies.audit.model_copy(update={"checkpoint_url": url})
+    return settings.model_copy(update={"policies": settings.policies.model_copy(update={"audit": told})})
+
+
+def test_checkpoints_go_to_an_address_until_they_are_taken(log: Engine, settings: Settings, tmp_path: Path) -> None:
+    """The copy that the operators cannot write would lack what was signed while its server was away."""
+    with webhook_receiver(refuse=2) as receiver:
+        there = sent_to(settings, receiver.url)
+        tries = [audit_log.seal(log, there, now=NOW) for _ in range(4)]
+        assert [one.delivered for one in tries] == [False, False, True, None], "refused with 503 twice, then taken"
+        assert {one.checkpoint for one in tries} == {None}, "nothing new was signed for it"
+        with log.begin() as connection:
+            fill_entry(connection, settings.tenant)
+        assert audit_log.seal(log, there, now=NOW).delivered
+        arrived = receiver.wait_for(2)
+    files = [path.read_bytes() for path in sorted(audit_log.folder(settings).glob("*.checkpoint"))]
+    assert [body for _, body in arrived] == files[-2:], "what is outside is what was signed, to the byte"
+    assert {headers["content-type"] for headers, _ in arrived} == {"text/plain; charset=utf-8"}
+    public = audit_log.signing_key(settings).public
+    with log.connect() as connection:
+        proof = audit_log.prove(connection, settings, "time_entry:clockify:e1")
+    # An auditor takes the checkpoint that they were sent, whatever the proof brings along.
+    proof["checkpoint"] = arrived[-1][1].decode()
+    assert _checked_apart(proof, public, tmp_path) == 0
+    proof["checkpoint"] = arrived[0][1].decode()
+    assert _checked_apart(proof, public, tmp_path) != 0, "a proof is of one state of the log"
+    assert verified(log, settings).findings.holds
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(status=500),
+        Reply(status=302, headers={"Location": "http://127.0.0.1:9/"}),
+        Reply(status=200, body=b"half", drop=True),
+    ],
+    ids=["error", "elsewhere", "cut off"],
+)
+def test_an_address_that_fails_keeps_nobody_from_sealing(log: Engine, settings: Settings, reply: Reply) -> None:
+    """A broken server of the auditors would stop the log, or what it did not take would count as taken."""
+    with scripted_server(lambda _: reply) as server:
+        there = sent_to(settings, f"{server.url}/checkpoints")
+        with log.begin() as connection:
+            fill_entry(connection, settings.tenant)
+        report = audit_log.seal(log, there, now=NOW)
+        assert (report.checkpoint, report.delivered) == (4, False)
+        assert audit_log.seal(log, there, now=NOW).delivered is False
+        assert len(server.asked) == 2
+    assert audit_log.seal(log, there, now=NOW).delivered is False, "nobody listens any more"
+    assert verified(log, settings).findings.holds
+
+
 def _checked_apart(body: dict[str, Any], public: str, folder: Path) -> int:
     path = folder / "proof.json"
     path.write_text(json.dumps(body), encoding="utf-8")
@@ -408,7 +464,9 @@ def test_an_erasure_takes_the_data_and_leaves_every_proof(log: Engine, settings:
     public = audit_log.signing_key(settings).public
     assert _checked_apart(before, public, tmp_path) == 0
     assert _checked_apart(after, public, tmp_path) == 0
-    assert [e["leaf"] for e in before["entries"]] == [e["leaf"] for e in after["entries"]]
+    leaves = [e["leaf"] for e in after["entries"]]
+    assert leaves[:-1] == [e["leaf"] for e in before["entries"]]
+    assert leaves[-1]["kind"] == "erasure.person", "what was erased, and why, is proved with it"
     again = audit_erasure.erase_person(log, settings, "u1", reason="their request", actor="dpo", now=NOW)
     assert again.erased == {"audit_entry": 0} or not again.erased
 

@@ -1,4 +1,4 @@
-"""The benchmark of the planner at a small size: what it compares is compared, and everything that it names is measured.
+"""The benchmarks of planner and marts at a small size: what is compared, and all that they name is measured.
 
 No time is asserted: the machine that runs the tests is shared.
 """
@@ -13,6 +13,7 @@ import pytest
 from psa_erp_assets.adapters.postgres import ServerInfo, drop_database
 from psa_erp_assets.benchmarks import peer_check
 from psa_erp_assets.benchmarks.facts import make_facts
+from psa_erp_assets.benchmarks.marts import MartsDifferError, compare, measure_marts
 from psa_erp_assets.benchmarks.peer import plan_with_pandas
 from psa_erp_assets.benchmarks.planning import measure_planning
 from psa_erp_assets.benchmarks.processes import plan_all
@@ -29,6 +30,12 @@ _NAMES = {
     "plan_unchanged_share",
     "plan_one_change_s",
     "plan_times_faster_than_pandas",
+}
+_MART_NAMES = {
+    "marts_10m_ratio_to_duckdb",
+    "marts_10m_peak_mb",
+    "marts_month_rebuild_share",
+    "report_query_p95_ms",
 }
 
 
@@ -84,3 +91,17 @@ def test_the_month_is_the_same_each_time_and_has_the_mix_that_it_promises() -> N
     assert len(world.master.contracts) >= 210
     assert len(world.master.employees) == 400
     assert {e.code for e in world.master.legal_entities} == {"US", "UK", "DE", "AU"}
+
+
+def test_the_marts_are_measured_and_are_what_a_plain_script_computes(
+    postgres_server: ServerInfo, tmp_path: Path
+) -> None:
+    """`measure_marts` raises MartsDifferError where the script comes to other rows or sums in any table."""
+    results = {r.name: r for r in measure_marts(postgres_server, _ENTRIES, tmp_path / "marts", months=3)}
+
+    assert results.keys() >= _MART_NAMES
+    assert all(math.isfinite(r.value) and r.value > 0 for r in results.values())
+    assert all(results[name].limit is not None for name in _MART_NAMES)
+    assert results["marts_entries"].value == _ENTRIES
+    with pytest.raises(MartsDifferError, match="fct_cost"):
+        compare({"fct_cost": (2, {"amount": 1})}, {"fct_cost": (2, {"amount": 2})})

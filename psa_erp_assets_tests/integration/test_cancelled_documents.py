@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from psa_erp_assets.adapters.connectors.tryton.read_back import BookedDocument, BookedInvoice
+from psa_erp_assets.adapters.connectors.tryton.read_back import BookedDocument, BookedInvoice, BookedPayment
 from psa_erp_assets.adapters.store import exceptions, work_heads
 from psa_erp_assets.adapters.store.postings import PgPostingStore
 from psa_erp_assets.domain.calendar import ServiceMonth
@@ -20,6 +20,7 @@ from psa_erp_assets.domain.posting import Leg, State
 from psa_erp_assets.domain.reconcile import CANCELLED, Difference
 from psa_erp_assets.services import plan_report, sync
 from psa_erp_assets.services.credits import request_credit
+from psa_erp_assets.services.planning import apply_plan
 from psa_erp_assets.services.read_back import read_back
 from psa_erp_assets.services.reconciliation import Reconciliation, reconcile
 from psa_erp_assets.services.runtime import Runtime
@@ -56,6 +57,10 @@ class Reader:
         return self._of(EffectType.REVENUE_ENTRY, company, first, last)
 
     def invoices(self, company: str) -> Sequence[BookedInvoice]:
+        """None."""
+        return []
+
+    def payments(self, company: str) -> Sequence[BookedPayment]:
         """None."""
         return []
 
@@ -231,6 +236,90 @@ def test_a_line_that_counts_again_has_its_claim_again(runtime: Runtime, erp: Pun
     assert net(erp) == Decimal("150.00")
 
 
+def reset_to_draft(erp: PunctualErp, which: Callable[[ErpDocument], bool]) -> None:
+    """Finance makes a draft of a cancelled document, as Tryton lets it where the document was never posted."""
+    (erp_id,) = [i for i, d in erp.documents.items() if d.document_state == CANCELLED and which(d)]
+    erp.documents[erp_id] = replace(erp.documents[erp_id], document_state="draft", posted=False)
+
+
+def test_a_draft_that_is_cancelled_and_made_a_draft_again_is_billed_once(runtime: Runtime, erp: PunctualErp) -> None:
+    """What was billed in its place would be billed beside it: 200 for what is worth 100."""
+    cancel(erp, lambda d: d.minutes == 60)
+    read(runtime)
+    run(runtime)
+    reset_to_draft(erp, lambda d: True)
+    assert net(erp) == Decimal("200.00")
+    assert read(runtime) == {E1}
+    assert [row.difference for row in compare(runtime).rows] == [Difference.PENDING]
+    assert previewed(runtime) == (Decimal("100.00"), Decimal("100.00"))
+    run(runtime)
+    assert net(erp) == Decimal("100.00")
+    (line,) = (d for d in erp.documents.values() if d.effect_type is BILLING)
+    assert line.document == "INV-1", "the one that finance has on its draft stays, and the other one is withdrawn"
+    assert read(runtime) == frozenset()
+    assert [row.difference for row in compare(runtime).rows] == [Difference.NOT_INVOICED]
+    edit(runtime, 90)
+    assert net(erp) == Decimal("150.00")
+    assert read(runtime) == frozenset()
+
+
+def test_a_draft_again_and_what_took_its_place_are_both_on_invoices(runtime: Runtime, erp: PunctualErp) -> None:
+    """Nothing can be withdrawn any more: the customer gets a credit of one of the two."""
+    cancel(erp, lambda d: d.minutes == 60)
+    read(runtime)
+    run(runtime)
+    reset_to_draft(erp, lambda d: True)
+    erp.invoice()
+    assert net(erp) == Decimal("200.00")
+    assert read(runtime) == {E1}
+    run(runtime)
+    assert net(erp) == Decimal("100.00")
+    assert sorted(d.minutes for d in erp.documents.values() if d.effect_type is BILLING) == [-60, 60, 60]
+    assert read(runtime) == frozenset()
+
+
+def test_a_draft_again_of_work_that_was_edited_meanwhile_is_taken_back(runtime: Runtime, erp: PunctualErp) -> None:
+    """The old hours would be billed beside the new ones."""
+    cancel(erp, lambda d: d.minutes == 60)
+    read(runtime)
+    edit(runtime, 90)
+    reset_to_draft(erp, lambda d: d.minutes == 60)
+    assert (net(erp), read(runtime)) == (Decimal("250.00"), {E1})
+    run(runtime)
+    assert net(erp) == Decimal("150.00")
+    assert read(runtime) == frozenset()
+
+
+def test_a_draft_again_before_anything_was_sent_calls_the_rebill_off(runtime: Runtime, erp: PunctualErp) -> None:
+    """Planned while the invoice was cancelled, and sent after it is a draft again."""
+    cancel(erp, lambda d: d.minutes == 60)
+    read(runtime)
+    plan = sync.propose(runtime, SEPTEMBER, created_by="Bob")
+    apply_plan(runtime.engine, runtime.scope, plan.id, now=later(runtime))
+    reset_to_draft(erp, lambda d: True)
+    assert read(runtime) == {E1}
+    run(runtime)
+    assert (net(erp), len([d for d in erp.documents.values() if d.effect_type is BILLING])) == (Decimal("100.00"), 1)
+    assert read(runtime) == frozenset()
+
+
+def test_a_credit_note_that_is_a_draft_again_takes_back_once(runtime: Runtime, erp: PunctualErp) -> None:
+    """The line would be credited by it and by the credit note that was made in its place: 50 for what is worth 150."""
+    edit(runtime, 90)
+    erp.invoice()
+    cancel(erp, lambda d: d.minutes == -60)
+    read(runtime)
+    run(runtime)
+    reset_to_draft(erp, lambda d: True)
+    assert (net(erp), read(runtime)) == (Decimal("50.00"), {E1})
+    run(runtime)
+    assert net(erp) == Decimal("150.00")
+    assert read(runtime) == frozenset()
+    edit(runtime, 30)
+    assert net(erp) == Decimal("50.00")
+    assert read(runtime) == frozenset()
+
+
 def credit_by_hand(runtime: Runtime, erp: PunctualErp, minutes: int, state: str = "posted") -> None:
     """Finance credits minutes of the first line by the ERP's own means."""
     line = next(d for d in erp.documents.values() if d.effect_type is BILLING and d.minutes > 0)
@@ -299,3 +388,9 @@ def test_a_cancelled_credit_of_finance_s_own_is_no_credit(runtime: Runtime, erp:
     assert read(runtime) == frozenset()
     compare(runtime)
     assert to_classify(runtime) == []
+    # A draft again, it is the credit that was classified: its hours are billed anew once more.
+    credit_by_hand(runtime, erp, 45, "draft")
+    assert read(runtime) == {E1}
+    run(runtime)
+    assert net(erp) == Decimal("175.00"), "less 75 of finance's own"
+    assert read(runtime) == frozenset()

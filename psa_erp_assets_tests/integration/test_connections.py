@@ -1,16 +1,29 @@
 """How connections fare: kept where every process sees it, and shown on the page and by the API."""
 
 import datetime as dt
+import json
+from pathlib import Path
 
 import httpx
+import pytest
 from sqlalchemy import Engine
+from typer.testing import CliRunner
 
-from psa_erp_assets.adapters.store import connection_states, cursors, deliveries
+from psa_erp_assets.adapters import postgres
+from psa_erp_assets.adapters.postgres import ServerInfo
+from psa_erp_assets.adapters.store import connection_states, cursors, deliveries, exceptions
 from psa_erp_assets.adapters.store.connection_states import ConnectionState
+from psa_erp_assets.adapters.store.engine import make_engine
+from psa_erp_assets.cli.app import app
 from psa_erp_assets.services import connections as service
 from psa_erp_assets.services.connections import connections, is_above_high_water, note_erp
 from psa_erp_assets.services.posting_policy import CompanyPressure, EngineReport
+from psa_erp_assets.services.runtime import OPERATIONAL_DATABASE
+from psa_erp_assets.settings import load_settings
+from psa_erp_assets_tests.integration.test_review_commands import own_server
 from psa_erp_assets_tests.support.console import TENANT, make_app, served
+
+__all__ = ["own_server"]
 
 NOW = dt.datetime(2026, 10, 5, 9, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(hours=1)
@@ -104,3 +117,44 @@ def test_the_page_and_the_api_show_them(clean_store: Engine) -> None:
         assert shown in page.text
     assert [c["name"] for c in answer.json()["connections"]] == ["erp:2", "hubspot"]
     assert answer.json()["connections"][1]["waiting"] == 2
+
+
+def test_the_command_shows_what_the_page_shows(
+    own_server: ServerInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody on a server without a browser would not see that a quota is used up or a source left alone."""
+    monkeypatch.setenv("PSA_ERP_HOME", str(tmp_path))
+    monkeypatch.setenv("PSA_ERP_DATABASE_URL", own_server.url("postgres"))
+    monkeypatch.setenv("COLUMNS", "400")
+    postgres.drop_database(own_server, OPERATIONAL_DATABASE)
+    assert "Connections: none has been asked yet" in CliRunner().invoke(app, ["status"]).stdout
+    engine = make_engine(own_server.sqlalchemy_url(OPERATIONAL_DATABASE))
+    tenant, found = load_settings().tenant, [
+        ConnectionState(
+            name="hubspot", circuit="open", error="SourceUnreachableError", failed_at=NOW,
+            requests_per_second=9, tokens_left=2, retries_left=4, throttled=3,
+        ),
+        ConnectionState(name="erp:2", circuit="closed", limits={"billing_line": (25, 200)}, succeeded_at=NOW),
+    ]  # fmt: skip
+    arrival = deliveries.Arrival(source="hubspot", delivery_id="0" * 64, event="E", body="{}", at=NOW)
+    given_up = exceptions.Sighting(code="webhook_quarantined", object_id="webhook:hubspot:1", detail="malformed")
+    try:
+        with engine.begin() as connection:
+            connection_states.put(connection, tenant, found, by="worker", now=NOW)
+            deliveries.record_deliveries(connection, tenant, [arrival])
+            cursors.put(connection, tenant=tenant, source="hubspot", name="key_sweep", value="2026-10-05", now=NOW)
+            exceptions.open_or_touch(connection, tenant, "webhooks", [given_up], NOW)
+            systems = connections(connection, tenant)
+    finally:
+        engine.dispose()
+    printed, answer = CliRunner().invoke(app, ["status"]), CliRunner().invoke(app, ["status", "--json"])
+    assert (printed.exit_code, answer.exit_code) == (0, 0), printed.output + answer.output
+    for shown in (
+        "resting, SourceUnreachableError, ", "7 of 9 a second", "billing_line 25 of 200",
+        "key_sweep 2026-10-05, moved ", "1 wait, the oldest for ", "1 webhooks were given up",
+    ):  # fmt: skip
+        assert shown in printed.stdout, printed.stdout
+    body = json.loads(answer.stdout)
+    assert body["webhooks_quarantined"] == 1
+    ages = {"oldest_waiting_seconds": None}
+    assert [one | ages for one in body["connections"]] == [one | ages for one in systems.to_dict()["connections"]]

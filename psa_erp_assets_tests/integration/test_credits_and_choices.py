@@ -29,7 +29,7 @@ from psa_erp_assets.services.rollout import RolloutState, rollout_report
 from psa_erp_assets.services.runtime import Runtime
 from psa_erp_assets.services.trace import NotFoundError
 from psa_erp_assets_tests.support.contract_months import contract_of
-from psa_erp_assets_tests.support.facts import RULES, TENANT, make_master, money
+from psa_erp_assets_tests.support.facts import PROJECT, RULES, TENANT, make_master, money
 from psa_erp_assets_tests.support.punctual_erp import PunctualErp, SetClock, open_store_runtime
 from psa_erp_assets_tests.support.store import NOW, SCOPE, keep_master, psa_payload, receive
 
@@ -261,7 +261,10 @@ def correct(runtime: Runtime, minutes: int) -> None:
 def test_a_correction_of_what_is_booked_leaves_the_queue_until_the_next_edit(
     runtime: Runtime, erp: PunctualErp, choice: Choice
 ) -> None:
-    """It would wait for ever; and a choice that outlives it would hide the next correction."""
+    """It would wait for ever; and a choice that outlives it would hide the next correction.
+
+    What was journaled by hand is in the books: the next edit books what is left. What was canceled is not.
+    """
     run(runtime)
     erp.documents = {i: replace(d, document="MOVE", posted=True) for i, d in erp.documents.items()}
     with runtime.engine.begin() as connection:
@@ -274,12 +277,85 @@ def test_a_correction_of_what_is_booked_leaves_the_queue_until_the_next_edit(
     assert [p.state for p in costs(runtime)] == [State.VERIFIED]
     correct(runtime, 540)
     row = waiting(runtime)
-    assert (row.amount, row.choice) == (Decimal("45.00"), None)
+    by_hand = Decimal("15.00") if choice is Choice.BY_HAND else Decimal(0)
+    assert (row.amount, row.choice) == (Decimal("45.00") - by_hand, None)
+    # Somebody thinks better of it: the second choice replaces the first, about the same correction.
     pick(runtime, Choice.BY_HAND)
     pick(runtime, Choice.POST_TO_OPEN, NOVEMBER)
     run(runtime)
     assert waiting_effects(runtime.engine, runtime.scope) == ()
-    assert [p.amount.amount for p in costs(runtime)] == [Decimal("360.00"), Decimal("-360.00"), Decimal("405.00")]
+    booked = [p.amount.amount for p in costs(runtime)]
+    assert booked == [Decimal("360.00"), Decimal("-360.00"), Decimal("405.00") - by_hand]
+
+
+def test_an_edit_of_what_was_booked_by_hand_books_the_difference(shut: Runtime) -> None:
+    """Edge case 18: eight hours that somebody has journaled would be in the books twice."""
+    pick(shut, Choice.BY_HAND)
+    run(shut)
+    correct(shut, 540)
+    assert waiting(shut).amount == Decimal("45.00")
+    keep_periods(shut.engine, {"2026-09": False}, later(shut))
+    sync.mark_touched(shut)
+    run(shut)
+    assert [(p.amount.amount, p.minutes) for p in costs(shut)] == [(Decimal("45.00"), 60)]
+    correct(shut, 500)
+    live = [p for p in costs(shut) if p.leg is Leg.ORIGINAL and p.state is State.VERIFIED]
+    assert [(p.amount.amount, p.minutes) for p in live] == [(Decimal("15.00"), 20)]
+    correct(shut, 480)
+    assert [p for p in costs(shut) if p.leg is Leg.ORIGINAL and p.state is State.VERIFIED] == []
+
+
+def test_work_that_is_gone_takes_back_what_was_booked_by_hand(shut: Runtime) -> None:
+    """Its cost would stay in the books for ever: nobody would think of the journal."""
+    pick(shut, Choice.BY_HAND)
+    run(shut)
+    keep_periods(shut.engine, {"2026-09": False}, later(shut))
+    sync.mark_touched(shut)
+    receive(shut.engine, psa_payload("e1", 480, state="REJECTED"), now=later(shut))
+    run(shut)
+    assert [(p.amount.amount, p.minutes, p.state) for p in costs(shut)] == [(Decimal("-360.00"), -480, State.VERIFIED)]
+    receive(shut.engine, psa_payload("e1", 480), now=later(shut))
+    run(shut)
+    live = [p for p in costs(shut) if p.leg is Leg.ORIGINAL and p.state is State.VERIFIED]
+    assert live == [], "as it was booked by hand"
+
+
+def test_what_was_booked_by_hand_elsewhere_is_for_people_to_move(shut: Runtime) -> None:
+    """One project would keep the cost, and the other one get it as well, or not at all."""
+    pick(shut, Choice.BY_HAND)
+    run(shut)
+    keep_periods(shut.engine, {"2026-09": False, "2026-11": False}, later(shut))
+    second = replace(PROJECT, id="PRJ-0002", code="PRJ-0002", psa_id="p2", erp_analytics={"2": "502"})
+    keep_master(shut.engine, make_master(projects=(PROJECT, second)), later(shut))
+    sync.mark_touched(shut)
+    receive(shut.engine, psa_payload("e1", 480, project_id="p2"), now=later(shut))
+    run(shut)
+    assert costs(shut) == []
+    (row,) = waiting_effects(shut.engine, shut.scope)
+    assert (row.effect_type, row.to_move, row.amount, row.books) == (COST, True, Decimal("360.00"), "UK")
+    assert row.period == (
+        "360.00 GBP in company 2 was booked by hand, and the work is booked elsewhere now: move it, then choose"
+    )
+    pick(shut, Choice.POST_TO_OPEN, NOVEMBER)
+    run(shut)
+    assert [(p.amount.amount, p.state) for p in costs(shut)] == [(Decimal("360.00"), State.VERIFIED)]
+    assert waiting_effects(shut.engine, shut.scope) == ()
+    correct_on = psa_payload("e1", 540, project_id="p2")
+    receive(shut.engine, correct_on, now=later(shut))
+    run(shut)
+    live = [p for p in costs(shut) if p.leg is Leg.ORIGINAL and p.state is State.VERIFIED]
+    assert [p.amount.amount for p in live] == [Decimal("405.00")], "nothing of it is booked by hand any more"
+
+
+def test_a_rate_that_is_missing_takes_back_nothing_that_was_booked_by_hand(shut: Runtime) -> None:
+    """A gap in master data is no reason to take back what was right, whoever has booked it."""
+    pick(shut, Choice.BY_HAND)
+    run(shut)
+    keep_periods(shut.engine, {"2026-09": False}, later(shut))
+    keep_master(shut.engine, make_master(cost_rates=()), later(shut))
+    sync.mark_touched(shut)
+    run(shut)
+    assert costs(shut) == []
 
 
 def test_what_is_gone_is_left_in_a_closed_month_by_choice(runtime: Runtime) -> None:

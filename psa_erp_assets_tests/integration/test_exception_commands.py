@@ -70,7 +70,7 @@ def test_groups_items_and_files_are_printed(terminal: Terminal) -> None:
 def test_work_is_done_and_told(terminal: Terminal) -> None:
     """A script would not know whether it did anything."""
     (conflict,) = terminal.json("exceptions", "list", "--code", "posting_conflict")  # type: ignore[misc]  # one item
-    number = str(conflict["item"]["id"])
+    number = str(conflict["id"])
     assert "Done for 1" in terminal.ok("exceptions", "assign", number, "ada", "--by", "ada")
     assert "Done for 1" in terminal.ok("exceptions", "note", number, "looked at both", "--by", "ada")
     assert "Done for 1" in terminal.ok("exceptions", "prioritize", number, "urgent", "--by", "ada")
@@ -82,7 +82,7 @@ def test_work_is_done_and_told(terminal: Terminal) -> None:
 def test_two_people_resolve_a_conflict(terminal: Terminal) -> None:
     """One alone could make it disappear."""
     (conflict,) = terminal.json("exceptions", "list", "--code", "posting_conflict")  # type: ignore[misc]  # one item
-    number = str(conflict["item"]["id"])
+    number = str(conflict["id"])
     assert "waits for somebody else" in terminal.ok("exceptions", "resolve", number, "--why", "ours", "--by", "ada")
     (request,) = terminal.json("exceptions", "requests")  # type: ignore[misc]  # one request
     asked = str(request["id"])

@@ -130,13 +130,13 @@ def test_a_group_is_late_after_the_time_of_its_class(desk: Desk) -> None:
         ("unknown_employee", 1, Priority.HIGH),
         ("no_cost_rate", 0, Priority.NORMAL),
     ]
-    assert [c.item.code for c in desk.open(Wanted(overdue=True))] == ["unknown_employee"]
+    assert [c.code for c in desk.open(Wanted(overdue=True))] == ["unknown_employee"]
 
 
 def test_filters_narrow_the_list(desk: Desk) -> None:
     """Whoever works through a list of somebody else's items wastes the day."""
     desk.see(missing(1), missing(2, entity="US"), rate(3, "2026-09-14"))
-    first = desk.open()[0].item.id
+    first = desk.open()[0].id
     exception_work.assign(desk.work(), Chosen(ids=(first,)), "ada")
     assert len(desk.open(Wanted(legal_entity="US"))) == 1
     assert len(desk.open(Wanted(assignee="ada"))) == 1
@@ -153,21 +153,21 @@ def test_nobody_works_on_another_entitys_items(desk: Desk) -> None:
     desk.see(missing(1, entity="US"))
     (case,) = desk.open()
     with pytest.raises(NotFoundError):
-        exception_work.note(desk.work(actor("eve", Role.OPERATOR, entity="UK")), Chosen(ids=(case.item.id,)), "mine")
+        exception_work.note(desk.work(actor("eve", Role.OPERATOR, entity="UK")), Chosen(ids=(case.id,)), "mine")
 
 
 def test_what_people_do_is_kept_and_audited(desk: Desk) -> None:
     """Nobody could say later who had taken an item, or why it was raised."""
     desk.see(missing(1), missing(2))
     group = desk.open()[0].group
-    ids = tuple(c.item.id for c in desk.open())
+    ids = tuple(c.id for c in desk.open())
     assert exception_work.assign(desk.work(), Chosen(group=group), "bob").items == ids
     exception_work.note(desk.work(), Chosen(ids=ids[:1]), " asked HR ")
     exception_work.prioritize(desk.work(), Chosen(ids=ids[:1]), Priority.URGENT)
     desk.see(missing(1), missing(2))
     with desk.engine.connect() as connection:
         story = case_story(connection, SCOPE, ids[0], entities=None, now=desk.runtime.clock())
-    assert (story.case.item.assignee, story.case.priority, story.others) == ("bob", Priority.URGENT, 1)
+    assert (story.case.assignee, story.case.priority, story.others) == ("bob", Priority.URGENT, 1)
     assert [(n.body, n.written_by) for n in story.notes] == [("asked HR", "ada")]
     assert desk.audited() == ["exception.assigned", "exception.noted", "exception.prioritized"]
 
@@ -184,13 +184,13 @@ def test_what_is_resolved_by_hand_stays_so_until_it_comes_back(desk: Desk) -> No
     """The next hourly look would open the item again; or a new occurrence of it would never be seen."""
     desk.see(missing(1))
     (case,) = desk.open()
-    exception_work.resolve(desk.work(), Chosen(ids=(case.item.id,)), "known, agreed with HR")
+    exception_work.resolve(desk.work(), Chosen(ids=(case.id,)), "known, agreed with HR")
     desk.see(missing(1))
     assert desk.open() == []
     with desk.engine.begin() as connection:
         assert resolve_absent(connection, TENANT, "plan", (), desk.later()) == 0
     desk.see(missing(1))
-    assert [c.item.id for c in desk.open()] != [case.item.id]
+    assert [c.id for c in desk.open()] != [case.id]
     assert len(desk.open()) == 1
 
 
@@ -199,7 +199,7 @@ def test_what_says_something_else_opens_although_it_was_resolved_by_hand(desk: D
     desk.see(missing(1))
     exception_work.resolve(desk.work(), Chosen(group=desk.open()[0].group), "agreed")
     desk.see(missing(1, user="u7"))
-    assert [c.item.detail for c in desk.open()] == ["PSA user u7 is no employee that HR knows"]
+    assert [c.detail for c in desk.open()] == ["PSA user u7 is no employee that HR knows"]
 
 
 def test_what_the_erp_rejected_is_tried_again(desk: Desk) -> None:
@@ -207,11 +207,11 @@ def test_what_the_erp_rejected_is_tried_again(desk: Desk) -> None:
     desk.erp.refuses = {EffectType.BILLING_LINE}
     desk.run()
     (case,) = desk.open()
-    assert case.item.code == "posting_rejected"
+    assert case.code == "posting_rejected"
     assert (case.amount, case.currency) == (800, "GBP")
     desk.erp.refuses.clear()
-    done = exception_work.retry(desk.work(), Chosen(ids=(case.item.id,)), "the account is open again")
-    assert done.items == (case.item.id,)
+    done = exception_work.retry(desk.work(), Chosen(ids=(case.id,)), "the account is open again")
+    assert done.items == (case.id,)
     assert desk.open() == []
     sync.send(desk.runtime, SEPTEMBER)
     assert {p.state for p in desk.runtime.postings.of_objects([E1])} == {State.VERIFIED}
@@ -229,7 +229,7 @@ def test_a_replay_shows_the_difference_and_does_what_it_showed(desk: Desk) -> No
     """Nobody should have to find out by doing it what a replay does."""
     keep_master(desk.engine, make_master(projects=()), desk.later())
     desk.run()
-    assert {c.item.code for c in desk.open()} == {"unknown_project"}
+    assert {c.code for c in desk.open()} == {"unknown_project"}
     keep_master(desk.engine, now=desk.later())
     seen = replay.preview(desk.work(), Chosen(group=desk.open()[0].group), "the deal is signed")
     assert seen.acting
@@ -270,13 +270,13 @@ def held(desk: Desk) -> Case:
 def test_a_write_off_needs_two_people(desk: Desk) -> None:
     """One person alone could give away what a customer owes."""
     case = held(desk)
-    asked = exception_work.ask_write_off(desk.work(), Chosen(ids=(case.item.id,)), "goodwill")
+    asked = exception_work.ask_write_off(desk.work(), Chosen(ids=(case.id,)), "goodwill")
     assert asked.request is not None
     for same in (ADA, replace(ADA, id="ADA")):
         with pytest.raises(WorkRefusedError, match="your own"):
             exception_work.decide(desk.work(same), asked.request, approve=True, note="fine")
     with pytest.raises(WorkRefusedError, match="asks for the same"):
-        exception_work.ask_write_off(desk.work(), Chosen(ids=(case.item.id,)), "again")
+        exception_work.ask_write_off(desk.work(), Chosen(ids=(case.id,)), "again")
     with desk.engine.connect() as connection:
         assert connection.execute(select(write_off)).all() == []
     request = exception_work.decide(desk.work(BOB), asked.request, approve=True, note="agreed with the partner")
@@ -291,7 +291,7 @@ def test_a_write_off_needs_two_people(desk: Desk) -> None:
 
 def test_what_is_written_off_is_planned_as_given_up_until_it_changes(desk: Desk) -> None:
     """The same eight hours would be back on the list with the next run, or a later correction be lost."""
-    asked = exception_work.ask_write_off(desk.work(), Chosen(ids=(held(desk).item.id,)), "goodwill")
+    asked = exception_work.ask_write_off(desk.work(), Chosen(ids=(held(desk).id,)), "goodwill")
     assert asked.request is not None
     exception_work.decide(desk.work(BOB), asked.request, approve=True, note="agreed with the partner")
     desk.run()
@@ -308,7 +308,7 @@ def test_what_is_written_off_is_planned_as_given_up_until_it_changes(desk: Desk)
 
 def test_an_approver_of_another_entity_does_not_approve(desk: Desk) -> None:
     """The US's approver would give away what is the UK's."""
-    asked = exception_work.ask_write_off(desk.work(), Chosen(ids=(held(desk).item.id,)), "goodwill")
+    asked = exception_work.ask_write_off(desk.work(), Chosen(ids=(held(desk).id,)), "goodwill")
     assert asked.request is not None
     other = actor("zoe", Role.APPROVER, entity="US")
     with pytest.raises(WorkRefusedError, match="may not approve"):
@@ -317,7 +317,7 @@ def test_an_approver_of_another_entity_does_not_approve(desk: Desk) -> None:
 
 def test_a_rejected_write_off_changes_nothing(desk: Desk) -> None:
     """Saying no must be as good as not asking."""
-    asked = exception_work.ask_write_off(desk.work(), Chosen(ids=(held(desk).item.id,)), "goodwill")
+    asked = exception_work.ask_write_off(desk.work(), Chosen(ids=(held(desk).id,)), "goodwill")
     assert asked.request is not None
     assert exception_work.decide(desk.work(BOB), asked.request, approve=False, note="no").state == "rejected"
     with desk.engine.connect() as connection:
@@ -326,7 +326,7 @@ def test_a_rejected_write_off_changes_nothing(desk: Desk) -> None:
 
 def test_work_that_changed_since_is_not_written_off(desk: Desk) -> None:
     """Fifty minutes were shown, and eight hours would be given away."""
-    asked = exception_work.ask_write_off(desk.work(), Chosen(ids=(held(desk).item.id,)), "goodwill")
+    asked = exception_work.ask_write_off(desk.work(), Chosen(ids=(held(desk).id,)), "goodwill")
     assert asked.request is not None
     receive(desk.engine, psa_payload("e1", 600), now=desk.later())
     desk.run()
@@ -338,7 +338,7 @@ def test_what_the_erp_may_hold_is_resolved_by_two(desk: Desk) -> None:
     """One person could make a conflict with the ERP disappear from the list."""
     desk.see(replace(missing(1), code="posting_conflict", detail="amount differs"), scope="posting:billing_line")
     (case,) = desk.open()
-    asked = exception_work.resolve(desk.work(), Chosen(ids=(case.item.id,)), "the other document is finance's")
+    asked = exception_work.resolve(desk.work(), Chosen(ids=(case.id,)), "the other document is finance's")
     assert asked.items == ()
     assert asked.request is not None
     assert len(desk.open()) == 1
@@ -359,7 +359,7 @@ def test_what_has_gone_from_the_erp_is_posted_again_under_a_new_key(desk: Desk) 
         scope="reconciliation",
     )
     (case,) = desk.open()
-    asked = exception_work.ask_new_key(desk.work(), Chosen(ids=(case.item.id,)), "deleted by mistake")
+    asked = exception_work.ask_new_key(desk.work(), Chosen(ids=(case.id,)), "deleted by mistake")
     assert asked.request is not None
     with pytest.raises(WorkRefusedError, match="your own"):
         exception_work.decide(desk.work(), asked.request, approve=True, note="fine")
@@ -375,4 +375,4 @@ def test_what_keeps_its_key_gets_no_new_one(desk: Desk) -> None:
     """A second line would be made for what the ERP has."""
     case = held(desk)
     with pytest.raises(WorkRefusedError, match="keeps its key"):
-        exception_work.ask_new_key(desk.work(), Chosen(ids=(case.item.id,)), "again")
+        exception_work.ask_new_key(desk.work(), Chosen(ids=(case.id,)), "again")

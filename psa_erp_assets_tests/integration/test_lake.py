@@ -157,7 +157,7 @@ def test_past_states_can_be_queried(lake: Lake) -> None:
     lake.replace_partition(WORK, work(SEPTEMBER, "1"), SEPTEMBER)
     then = lake.snapshots()[-1]
     lake.replace_partition(WORK, work(SEPTEMBER, "2"), SEPTEMBER)
-    lake.maintain()
+    lake.maintain(keep=dt.timedelta(days=400))
     amount = "SELECT amount FROM work WHERE entry_id = ?"
     assert lake.query(amount, ["e0"]).column(0).to_pylist() == [2]
     assert lake.query(amount, ["e0"], as_of=then.id).column(0).to_pylist() == [1]

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -13,10 +15,11 @@ import pandas as pd
 import pytest
 
 from psa_erp_assets.adapters import postgres
-from psa_erp_assets.adapters.lake import Lake
+from psa_erp_assets.adapters.lake import Computed, Lake, write_computed
+from psa_erp_assets.adapters.model_builds import build
 from psa_erp_assets.adapters.postgres import ServerInfo
 from psa_erp_assets.adapters.reporting import publish
-from psa_erp_assets.adapters.sql_models import SqlModel, load_models, run_model, run_tests
+from psa_erp_assets.adapters.sql_models import SqlModel, load_models
 from psa_erp_assets.contracts.lake_tables import LAKE_TABLES
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.records import FxRate
@@ -107,7 +110,7 @@ def fill(lake: Lake) -> None:
                                    "minutes": 600, "amount": Decimal("300.10"), "currency": "GBP", "posted": True},
         keys=UK)  # fmt: skip
     for model in MODELS:
-        run_model(lake, model)
+        build(lake, model)
 
 
 def rows(lake: Lake, statement: str) -> list[dict[str, Any]]:
@@ -152,10 +155,10 @@ def test_project_margin_is_in_the_entitys_currency(filled: Lake) -> None:
 def test_tests_pass_and_hand_back_the_rows_that_break_them(filled: Lake) -> None:
     """Broken data would pass, or an operator would be told that something fails but not what."""
     model = next(m for m in MODELS if m.name == "stg_approved_time")
-    assert all(result.passed for m in MODELS for result in run_tests(filled, m))
+    assert all(result.passed for m in MODELS for result in build(filled, m).tests)
     october = UK | {"service_month": "2026-10"}
     put(filled, "approved_time", entry("e1", 5, "post", "1.00"), keys=october)
-    failed = [result for result in run_tests(filled, model) if not result.passed]
+    failed = [result for result in build(filled, model).tests if not result.passed]
     assert [(r.name, r.failures) for r in failed] == [("unique_grain", 1)]
     assert failed[0].sample.to_dict("records") == [{"entry_id": "e1", "copies": 2}]
 
@@ -165,9 +168,9 @@ def test_a_missing_rate_is_seen(filled: Lake) -> None:
     put(filled, "fx_rates", {"id": "FX-9", "from_currency": "EUR", "to_currency": "GBP",
                              "date": dt.date(2027, 1, 1), "rate": Decimal("1")})  # fmt: skip
     for model in MODELS:
-        run_model(filled, model)
+        build(filled, model)
     margin = next(m for m in MODELS if m.name == "mart_project_margin")
-    failed = {result.name for result in run_tests(filled, margin) if not result.passed}
+    failed = {result.name for result in build(filled, margin).tests if not result.passed}
     assert failed == {"every_line_is_converted"}
 
 
@@ -193,7 +196,7 @@ def test_conversion_rates_are_those_of_the_domain(filled: Lake) -> None:
     ]
     put(filled, "erp_billing_lines", *lines, keys=UK)
     for model in MODELS:
-        run_model(filled, model)
+        build(filled, model)
     found = {
         (r["from_currency"], r["service_date"]): r["rate"]
         for r in rows(filled, "FROM int_conversion_rates")
@@ -214,18 +217,20 @@ def test_conversion_rates_are_those_of_the_domain(filled: Lake) -> None:
 def test_running_a_model_again_commits_nothing_until_its_rows_change(filled: Lake) -> None:
     """Every reporting run would add snapshots and make each process that uses the lake read its catalog anew."""
     before = len(filled.snapshots())
-    assert not any(run_model(filled, model).changed for model in MODELS)
+    assert not any(build(filled, model).written.changed for model in MODELS)
     assert len(filled.snapshots()) == before
     put(filled, "employees", {"id": "EMP-9", "name": "New", "legal_entity": "UK", "department": "Audit",
                               "time_zone": "Europe/London"})  # fmt: skip
-    changed = [model.name for model in MODELS if run_model(filled, model).changed]
+    changed = [model.name for model in MODELS if build(filled, model).written.changed]
     assert set(changed) == {"mart_utilization_by_employee_month", "dim_employee", "fct_capacity"}
 
 
 def test_a_changed_model_replaces_the_old_one(filled: Lake) -> None:
     """A new version of a model would fail on the table or view of the old version, or be ignored."""
-    filled.replace_table("m", "SELECT 1 AS a", {"a": "INTEGER"}, "One.", {"a": "First."})
-    filled.replace_table("m", "SELECT 2 AS a, 'x' AS b", {"a": "INTEGER", "b": "VARCHAR"}, "Two.", {"b": "Second."})
+    one = Computed(name="m", description="One.", types={"a": "INTEGER"}, month=None)
+    filled.transaction(lambda c: write_computed(c, one, "SELECT 1 AS a"))
+    two = Computed(name="m", description="Two.", types={"a": "INTEGER", "b": "VARCHAR"}, month=None)
+    filled.transaction(lambda c: write_computed(c, two, "SELECT 2 AS a, 'x' AS b"))
     assert filled.query("SELECT * FROM m").to_pylist() == [{"a": 2, "b": "x"}]
     assert filled.define_view("v", "SELECT 1 AS a", "One.")
     assert not filled.define_view("v", "SELECT  1  AS a", "One.")
@@ -282,6 +287,38 @@ def test_readers_are_never_disturbed(filled: Lake, tmp_path: Path) -> None:
     assert set(readings) == {(3, 780)}
     assert patient.execute("SELECT count(*) FROM mart_billing_by_contract_month").fetchone() == (2,)
     patient.close()
+
+
+ANALYST = """
+import sys
+import duckdb
+file = duckdb.connect(sys.argv[1])
+print("open", flush=True)
+sys.stdin.readline()
+print(file.execute("SELECT sum(minutes) FROM stg_approved_time").fetchone()[0], flush=True)
+"""
+
+
+def test_whoever_has_the_file_open_for_writing_blocks_no_run(filled: Lake, tmp_path: Path) -> None:
+    """An analyst who forgot `-readonly`, and went to lunch, would stop the nightly run with DuckDB's lock."""
+    path = tmp_path / "reporting.duckdb"
+    wanted = [m for m in MODELS if m.name == "stg_approved_time"]
+    publish(filled, wanted, path)
+    with subprocess.Popen(
+        [sys.executable, "-c", ANALYST, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as analyst:
+        assert analyst.stdin is not None
+        assert analyst.stdout is not None
+        assert analyst.stdout.readline() == "open\n"
+        held = path.stat().st_ino
+        put(filled, "approved_time", entry("e1", 5, "post", "1.00"), keys=UK)
+        publish(filled, wanted, path)
+        assert path.stat().st_ino != held
+        with duckdb.connect(str(path), read_only=True) as file:
+            assert file.execute("SELECT sum(minutes) FROM stg_approved_time").fetchone() == (5,)
+        analyst.stdin.write("go on\n")
+        analyst.stdin.flush()
+        assert analyst.stdout.readline() == "780\n", "what they have open stays as it was"
 
 
 def test_a_failed_publication_leaves_the_old_file(filled: Lake, tmp_path: Path) -> None:

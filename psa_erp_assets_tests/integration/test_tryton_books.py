@@ -143,6 +143,12 @@ def test_a_line_and_its_credit_are_invoiced_with_symmetric_tax_and_paid(tryton: 
     finance.register_payment(company, invoice, on=dt.date(2026, 10, 6))
     settled = next(i for i in books.invoices(company) if i.erp_id == invoice)
     assert (settled.state, settled.open_amount) == ("paid", 0)
+    payments = [p for p in books.payments(company) if p.invoice_id == invoice]
+    assert [(p.paid_on, p.amount, p.currency) for p in payments] == [
+        (dt.date(2026, 10, 5), Decimal("100.00"), "GBP"),
+        (dt.date(2026, 10, 6), Decimal("80.04"), "GBP"),
+    ]
+    assert len({p.erp_id for p in payments} | {p.number for p in payments}) == 4, "each has its id and its entry"
 
     lines = {b.key: b for b in books.billing_lines(company, SEPTEMBER, SEPTEMBER)}
     assert lines[original_key].document.tax_amount == Decimal("30.01")
@@ -265,13 +271,24 @@ def test_the_contract_balance_is_what_was_earned_less_what_was_billed(tryton: Ru
     _, earned_id = create(tryton, revenue, "earned")
     assert books.general_ledger(de, may) == {
         "1250": AccountBalance(posted=Decimal(0), draft=Decimal("1000.01")),
-        "4000": AccountBalance(posted=Decimal(0), draft=Decimal("-1000.01")),
+        "4000": AccountBalance(posted=Decimal(0), draft=Decimal("-1000.01"), kind="revenue"),
     }
     tryton.finance.post_moves(de, [earned_id])
     _, line_id = create(tryton, line, "instalment")
     tryton.finance.post_invoices(de, tryton.finance.invoice_lines(de, on=may.last_day, line_ids=[line_id]))
 
     ledger = books.general_ledger(de, may)
+    kinds = {code: balance.kind for code, balance in ledger.items() if balance.kind is not None}
+    assert kinds == {"1200": "receivable", "2200": "tax", "4000": "revenue"}
+    before = books.opening_balances(de, may)
+    assert books.opening_balances(de, may.next()) == {
+        code: AccountBalance(
+            posted=balance.posted + (before[code].posted if code in before else 0),
+            draft=balance.draft + (before[code].draft if code in before else 0),
+            kind=balance.kind,
+        )
+        for code, balance in ledger.items()
+    } | {code: balance for code, balance in before.items() if code not in ledger}
     assert {code: balance.posted for code, balance in ledger.items()} == {
         "1200": Decimal("714.00"),
         "1250": Decimal("400.01"),

@@ -174,11 +174,12 @@ class _Book:
         if not entry.billable or (component is not None and component.kind is ContractKind.NON_BILLABLE):
             self._count("non_billable", entry.minutes)
             return
-        if component is None or employee is None or not fit:
-            self._hold(entry.id, "billing_line", entry.minutes)
-            return
         increment = contract.terms.pricing.increment_minutes
         minutes = (entry.minutes + increment - 1) // increment * increment
+        if component is None or employee is None or not fit:
+            self._hold(entry.id, "billing_line", entry.minutes)
+            self._keep_room(entry, contract, project, employee, minutes=minutes)
+            return
         overage = component.retainer.overage if component.retainer is not None else None
         if component.kind in _FIXED:
             self._count("covered", entry.minutes)
@@ -193,6 +194,7 @@ class _Book:
             self._count("covered", covered)
             if paid < minutes:
                 self._hold(entry.id, "billing_line", entry.minutes - covered)
+                self._keep_place(contract, component, rate, minutes - paid - self._given_up(entry))
             return
         amount = self._round(rate * minutes / 60)
         for piece in self._pieces(entry, minutes, amount):
@@ -202,6 +204,50 @@ class _Book:
             self._bill(piece, contract, component, rate, on)
             if piece.object_id == entry.id:
                 self._credit_by_hand(entry, contract, component, rate)
+
+    def _keep_room(
+        self,
+        entry: TimeEntry,
+        contract: Contract,
+        project: Project,
+        employee: Employee | None,
+        *,
+        minutes: int,
+    ) -> None:
+        """Work that waits for a mapping is its contract's all the same: it uses hours, cap and total in its order.
+
+        Work outside of the term or on a closed project may still be moved, and uses nothing.
+        """
+        component, on = component_for(contract, project.code), entry.service_date
+        minutes -= self._given_up(entry)
+        if component is None or component.kind in _FIXED or minutes <= 0:
+            return
+        if not in_term(contract, on) or _closed(project, on):
+            return
+        if component.retainer is not None:
+            minutes -= self._draw(component.code, minutes)
+            if component.retainer.overage is not Overage.BILL:
+                return
+        rate = None if employee is None else bill_rate(self.world, contract, project, employee, entry)
+        self._keep_place(contract, component, rate, minutes)
+
+    def _keep_place(self, contract: Contract, component: Component, rate: Fraction | None, minutes: int) -> None:
+        """What will be billed once it is released counts now, as far as the cap has room for it."""
+        totals = self.totals[component.code]
+        if rate is None or minutes <= 0:
+            return
+        amount = self._round(rate * minutes / 60)
+        if contract.terms.pricing.rounding is LineRounding.CUMULATIVE:
+            before = totals.exact
+            totals.exact += rate * minutes / 60
+            amount = self._round(totals.exact) - self._round(before)
+        if component.kind is ContractKind.CAPPED and component.cap is not None:
+            amount = min(amount, max(Fraction(component.cap.amount) - totals.time, Fraction(0)))
+        totals.time += amount
+
+    def _given_up(self, entry: TimeEntry) -> int:
+        """Minutes of an entry that were credited and are billed no more."""
+        return sum(c.minutes for c in self.world.credits if c.object_id == entry.id and not c.rebill)
 
     def _pieces(self, entry: TimeEntry, minutes: int, amount: Fraction) -> list[_Piece]:
         """What is left of an entry after its credits, then the credits that are billed anew, in the order of their ids.

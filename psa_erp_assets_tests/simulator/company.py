@@ -101,8 +101,10 @@ class Company:
         self,
         store: MemoryPostingStore,
         on_document: Collection[str],
-        cancelled: Collection[str],
         now: dt.datetime,
+        *,
+        cancelled: Collection[str],
+        standing: Collection[str],
     ) -> int:
         """Plan every entry anew and apply the plans; returns how many items did something."""
         made: dict[str, list[Posting]] = defaultdict(list)
@@ -111,7 +113,12 @@ class Company:
         acted = 0
         for entry in self.entries.values():
             items = plan_entry(
-                self.decide(entry), made[entry.id], frozenset(on_document), TENANT, cancelled=frozenset(cancelled)
+                self.decide(entry),
+                made[entry.id],
+                frozenset(on_document),
+                TENANT,
+                cancelled=frozenset(cancelled),
+                standing=frozenset(standing),
             )
             for item in items:
                 if item.acts:
@@ -126,6 +133,9 @@ class Company:
             for item in items:
                 if item.action is Action.VOID and item.key:
                     store.void([item.key], now, item.reason)
+            for item in items:
+                if item.action is Action.RESTORE and item.key:
+                    store.reinstate([item.key], now, item.reason)
             store.add([_posting(item, entry, now) for item in items if item.action in _LEGS], now)
             for item in items:
                 if item.action is Action.RETRY and item.key:

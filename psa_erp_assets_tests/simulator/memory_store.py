@@ -78,6 +78,17 @@ class MemoryPostingStore:
                     self.claims.setdefault(_line(target), target.key)
         return voided
 
+    def reinstate(self, keys: Collection[str], now: dt.datetime, reason: str) -> frozenset[str]:
+        back = self._apply(keys, lambda p: states.reinstate(p, now, reason))
+        for key in back:
+            posting = self.postings[key]
+            target = self.postings.get(posting.target_key or "")
+            if target is not None and target.state is State.VERIFIED:
+                self._write([states.supersede(target, now, posting)])
+            if posting.source_line is not None:
+                self.claims.setdefault(_line(posting), key)
+        return back
+
     def retry(self, keys: Collection[str], now: dt.datetime, reason: str) -> frozenset[str]:
         return self._apply(keys, lambda p: states.retry(p, now, reason))
 

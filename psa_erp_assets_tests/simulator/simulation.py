@@ -68,6 +68,7 @@ class Simulation:
         self._engine, self._policy, self._sleep_rate = engine, policy, sleep_rate
         self.log: list[str] = []
         self._idle = 40.0
+        self._drafts_again: set[str] = set()
         self.scheduler = Scheduler(rng, self._note)
         self.store = store or MemoryPostingStore()
         self.company = Company(rng, self._note)
@@ -156,14 +157,18 @@ class Simulation:
         self._note("faults stop")
 
     def _finance_works(self) -> None:
-        """Finance puts a draft on an invoice or takes one off it, at any moment; posts the invoice, or cancels it."""
+        """Finance puts a draft on an invoice or takes one off it, at any moment; posts the invoice, or cancels it, and
+        may make a draft again of what it has cancelled."""
         if not self.erp.documents:
             return
         rng = self._rng
         document = self.erp.documents[rng.choice(sorted(self.erp.documents))]
         if document.document_state == CANCELLED:
-            return
-        if document.document is not None and rng.random() < 0.3 and self._can_be_cancelled(document):
+            if rng.random() < 0.5:
+                return
+            self._drafts_again.add(document.key)
+            changed = replace(document, document_state="draft")
+        elif document.document is not None and rng.random() < 0.3 and self._can_be_cancelled(document):
             changed = replace(document, document_state=CANCELLED, posted=False)
         elif document.posted:
             return
@@ -189,7 +194,8 @@ class Simulation:
         documents = self.erp.documents.values()
         taken_up = {d.key for d in documents if d.document is not None}
         cancelled = {d.key for d in documents if d.document_state == CANCELLED}
-        return self.company.plan(self.store, taken_up, cancelled, self.scheduler.now())
+        standing = {d.key for d in documents} - cancelled
+        return self.company.plan(self.store, taken_up, self.scheduler.now(), cancelled=cancelled, standing=standing)
 
     def _people_clear_up(self) -> None:
         """Correct what the ERP altered, delete what is there twice, and let the postings go on."""
@@ -241,12 +247,13 @@ class Simulation:
     def _check_line_is_free(self, new: Posting) -> None:
         """Each older billing of the line is gone from the ERP, on a cancelled invoice, or has its reversal there.
 
-        Finance may just have cancelled the reversal's own document, and nobody has heard of it yet.
+        Finance may just have cancelled the reversal's own document, or made a draft of a cancelled one, and nobody has
+        heard of it yet.
         """
         keys = {d.key for d in self.erp.documents.values() if d.document_state != CANCELLED}
         reversals = (self.store.postings[d.key] for d in self.erp.documents.values())
         reversed_keys = {p.target_key for p in reversals if p.leg is Leg.REVERSAL}
-        for key in keys - reversed_keys:
+        for key in keys - reversed_keys - self._drafts_again:
             old = self.store.postings[key]
             same_line = (old.object_id, old.effect_type) == (new.object_id, new.effect_type)
             assert not (same_line and old.leg is Leg.ORIGINAL), (

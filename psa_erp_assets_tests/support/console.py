@@ -19,6 +19,7 @@ from psa_erp_assets.adapters.store import deliveries, exceptions, schema
 from psa_erp_assets.adapters.store.engine import make_engine
 from psa_erp_assets.console.access import Visitor
 from psa_erp_assets.console.app import create_app
+from psa_erp_assets.console.serving import configuration
 from psa_erp_assets.domain.access import Actor, Grant, Role
 from psa_erp_assets.services.receiving import clockify_source
 from psa_erp_assets.services.scope import Scope
@@ -55,8 +56,7 @@ def make_app(engine: Engine, **options: object) -> FastAPI:
 @contextlib.contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """The address of a real server for the app, on a free port, for as long as the block lasts."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", access_log=False, server_header=False)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configuration(app, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -114,3 +114,19 @@ def mirror(engine: Engine, erp: PunctualErp, now: dt.datetime) -> None:
             ],
             now=now,
         )
+        erp_documents.replace_payments(
+            connection,
+            tenant=TENANT,
+            erp_company=company,
+            rows=[
+                {
+                    "erp_id": "901",
+                    "invoice_id": "12",
+                    "number": "PAY-7",
+                    "paid_on": dt.date(2026, 10, 3),
+                    "amount": net / 2,
+                    "currency": lines[0].amount.currency,
+                }
+            ],
+            now=now,
+        )

@@ -48,6 +48,13 @@ class ScriptedServer:
     asked: list[Asked]
 
 
+def _said(raw: bytes, media: str) -> Any:
+    """A text as it is, anything else as JSON; None where nothing was said."""
+    if media.startswith("text/"):
+        return raw.decode()
+    return json.loads(raw) if raw else None
+
+
 @contextmanager
 def scripted_server(answer: Callable[[Asked], Reply]) -> Iterator[ScriptedServer]:
     """A server that answers each request with `answer(request)`, stopped at the end of the block."""
@@ -74,7 +81,7 @@ def scripted_server(answer: Callable[[Asked], Reply]) -> Iterator[ScriptedServer
                 path=parts.path,
                 query=dict(parse_qsl(parts.query, keep_blank_values=True)),
                 headers={name.lower(): value for name, value in self.headers.items()},
-                body=json.loads(raw) if raw else None,
+                body=_said(raw, self.headers.get("Content-Type", "")),
             )
             asked.append(request)
             reply = answer(request)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from psa_erp_assets.domain.calendar import ServiceMonth
-from psa_erp_assets.domain.decision import Decision, Outcome
+from psa_erp_assets.domain.decision import Decision, Outcome, Route
 from psa_erp_assets.domain.effects import BillingLine, Effect, EffectType, booking_date
 from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
 from psa_erp_assets.domain.posting import ON_DOCUMENT, Leg, Operation, Posting, State, new_posting
@@ -45,7 +45,7 @@ class SmallErp:
         for object_id, postings in made.items():
             last = max(postings, key=lambda p: p.source_revision)
             if object_id not in wanted:
-                wanted[object_id] = _gone(object_id, last, decisions)
+                wanted[object_id] = _gone(object_id, last)
         return [
             item
             for object_id in sorted(wanted)
@@ -56,6 +56,7 @@ class SmallErp:
                 TENANT,
                 closed=self.closed,
                 cancelled=self.cancelled,
+                standing={k for k in self.documents if self.postings[k].state is State.REVERSED} - self.cancelled,
             )
         ]
 
@@ -68,6 +69,12 @@ class SmallErp:
                 target = self.postings.get(self.postings[item.key].target_key or "")
                 if item.action is Action.VOID and target is not None and target.state is State.REVERSED:
                     self._put(target.key, State.VERIFIED)
+        for item in items:
+            if item.action is Action.RESTORE and item.key is not None:
+                self._put(item.key, State.VERIFIED)
+                target = self.postings.get(self.postings[item.key].target_key or "")
+                if target is not None and target.state is State.VERIFIED:
+                    self._put(target.key, State.REVERSED)
         for item in items:
             if item.action is Action.RETRY and item.key is not None:
                 self._put(item.key, State.PLANNED)
@@ -98,6 +105,10 @@ class SmallErp:
     def cancel_invoice(self, keys: Iterable[str]) -> None:
         """Finance cancels the invoice that these lines are on: in the ERP they bill nothing any more."""
         self.cancelled |= {k for k in keys if k in self.on_document}
+
+    def make_draft_again(self, keys: Iterable[str]) -> None:
+        """Finance makes a draft of the cancelled invoice that these lines are on: they bill again."""
+        self.cancelled -= set(keys)
 
     def net(self) -> Net:
         """What its documents come to."""
@@ -178,12 +189,21 @@ def net(effects: Iterable[tuple[str, Effect]]) -> Net:
     return {key: value for key, value in sums.items() if value != (0, 0)}
 
 
+def add(*nets: Net) -> Net:
+    """The sums of sums."""
+    sums: dict[tuple[str, EffectType, str, str], tuple[Decimal, int]] = defaultdict(lambda: (Decimal(0), 0))
+    for each in nets:
+        for key, (amount, minutes) in each.items():
+            sums[key] = sums[key][0] + amount, sums[key][1] + minutes
+    return {key: value for key, value in sums.items() if value != (0, 0)}
+
+
 def decided_net(decisions: Iterable[Decision]) -> Net:
     """What the decisions come to directly."""
     return net((d.object_id, effect) for d in decisions for effect in d.effects)
 
 
-def _gone(object_id: str, last: Posting, decisions: Iterable[Decision]) -> Decision:
-    route = next(iter(decisions)).route
+def _gone(object_id: str, last: Posting) -> Decision:
+    route = Route(last.legal_entity, ServiceMonth.of(last.service_date), None)
     revision = last.source_revision + 1
     return Decision(object_id=object_id, revision=revision, route=route, outcome=Outcome.NONE, minutes=0)

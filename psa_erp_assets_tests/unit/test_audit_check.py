@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from psa_erp_assets.adapters import audit_notes
 from psa_erp_assets.adapters.audit_notes import SigningKey
 from psa_erp_assets.domain import audit
-from psa_erp_assets.domain.audit import Personal, Sealed, SourceRow, commitment, digest
+from psa_erp_assets.domain.audit import Leaf, Personal, Sealed, SourceRow, commitment, digest
 from psa_erp_assets.domain.audit_check import Checkpoint, Erasure, Findings, Kept, check
-from psa_erp_assets.domain.merkle import Frontier
+from psa_erp_assets.domain.merkle import Frontier, leaf_hash
 
 MUTATIONS = 10_000
 NOW = dt.datetime(2026, 10, 5, tzinfo=dt.UTC)
@@ -38,7 +40,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
 
 
 def make_log(key: SigningKey, rng: random.Random, size: int = 24) -> Log:
-    """A log with plain rows, committed ones, erased ones and audit entries, signed now and then."""
+    """A log with plain rows, committed ones, those erased of either, and audit entries, signed now and then."""
     frontier, kept, signed = Frontier(), [], []
     for seq in range(1, size + 1):
         one = _one(seq, rng)
@@ -51,7 +53,7 @@ def make_log(key: SigningKey, rng: random.Random, size: int = 24) -> Log:
 
 
 def _one(seq: int, rng: random.Random) -> Kept:
-    kind = ("plain", "committed", "erased", "entry")[seq % 4]
+    kind = ("plain", "committed", "erased", "entry", "explained")[seq % 5]
     salt = rng.randbytes(16)
     said: dict[str, Any] = {"id": seq, "minutes": rng.randrange(1, 500)}
     personal: tuple[Sealed, ...] = ()
@@ -77,9 +79,20 @@ def _one(seq: int, rng: random.Random) -> Kept:
         personal=now_there,
     )
     leaf = row.leaf("acme", seq, committed)
-    erased = "e" * 64 if kind == "entry" else None
+    erased, since = "e" * 64 if kind == "entry" else None, None
+    if kind == "explained":
+        # What the leaf has the hash of was said before the erasure.
+        row = replace(row, said={**row.said, "reason": "erased"})
+        since = digest(row.document(None))
     return Kept(
-        leaf=leaf, hash=leaf.hash(), commitment=committed, row=row, personal=personal, erasure=erasure, erased=erased
+        leaf=leaf,
+        hash=leaf.hash(),
+        commitment=committed,
+        row=row,
+        personal=personal,
+        erasure=erasure,
+        erased=erased,
+        since=since,
     )
 
 
@@ -160,6 +173,12 @@ def invent_erasure(log: Log, rng: random.Random) -> Log:
     """A payload is put away as if it were erased, with other rows than the entry names."""
     i = _at(log, rng, lambda one: one.leaf.source == "audit_entry")
     return _with(log, i, replace(log.kept[i], erased=rng.choice([None, rng.randbytes(32).hex()])))
+
+
+def edit_explanation(log: Log, rng: random.Random) -> Log:
+    """What says what an erasure has left of a row is edited, or taken away."""
+    i = _at(log, rng, lambda one: one.since is not None)
+    return _with(log, i, replace(log.kept[i], since=rng.choice([None, rng.randbytes(32).hex()])))
 
 
 def delete_entry(log: Log, rng: random.Random) -> Log:
@@ -255,7 +274,7 @@ def _moved(one: Kept, seq: int) -> Kept:
 MUTATORS: tuple[Mutation, ...] = (
     edit_leaf, edit_leaf_and_hash, edit_row, edit_row_and_all_above, edit_payload, edit_salt_or_value, edit_commitment,
     edit_hash, invent_erasure, delete_entry, delete_row, reorder, insert_entry, cut_off, restore_backup,
-    rewrite_from_backup, edit_checkpoint, edit_stored_checkpoint, delete_checkpoint, sign_anew,
+    rewrite_from_backup, edit_explanation, edit_checkpoint, edit_stored_checkpoint, delete_checkpoint, sign_anew,
 )  # fmt: skip
 
 KEY: SigningKey
@@ -292,7 +311,7 @@ def test_a_log_as_it_was_holds(key: SigningKey) -> None:
     """The check above would be true of a verification that never agrees; and an erasure alone would break it."""
     found = make_log(key, random.Random(1), size=40).check()
     assert found.holds
-    assert (found.leaves, found.erased, found.unchecked) == (40, 10, 0)
+    assert (found.leaves, found.erased, found.unchecked) == (40, 16, 0)
 
 
 def test_a_key_is_readable_for_its_owner_alone_and_made_once(tmp_path: Path) -> None:
@@ -312,3 +331,15 @@ def test_a_checkpoint_file_is_never_replaced(tmp_path: Path, key: SigningKey) ->
     audit_notes.write(tmp_path, first)
     audit_notes.write(tmp_path, second)
     assert [path.read_text() for path in tmp_path.iterdir()] == [first.note]
+
+
+_text = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+
+
+@given(_text, _text, _text, st.integers(1, 2**62))
+def test_a_leaf_is_hashed_as_its_canonical_body(subject: str, actor: str, ref: str, seq: int) -> None:
+    """Nobody else could check a proof, and a log of before would not hold any more."""
+    leaf = Leaf(
+        tenant="acme", seq=seq, source="inbox", ref=ref, kind="k", subject=subject, actor=actor, at="x", content="c"
+    )
+    assert leaf.hash() == leaf_hash(audit.canonical(leaf.body()).encode())

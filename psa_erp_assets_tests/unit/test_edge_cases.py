@@ -25,10 +25,10 @@ import pytest
 from psa_erp_assets.domain.account import ContractMonth, settle
 from psa_erp_assets.domain.balances import Balance
 from psa_erp_assets.domain.calendar import ServiceMonth, service_date
-from psa_erp_assets.domain.closed_periods import Choice, PeriodChoice, chosen
+from psa_erp_assets.domain.closed_periods import Choice, PeriodChoice, chosen, hand_bookings
 from psa_erp_assets.domain.decide import Decider
 from psa_erp_assets.domain.decision import Decision, Outcome
-from psa_erp_assets.domain.effects import BillingLine, CostTransaction, EffectType
+from psa_erp_assets.domain.effects import BillingLine, CostTransaction, EffectType, payload_hash
 from psa_erp_assets.domain.money import CurrencyMismatchError, Money, Rounding
 from psa_erp_assets.domain.plan import Action, PlanItem
 from psa_erp_assets.domain.records import Amendment, ApprovalState, Credit, Expense, WorkItem
@@ -155,6 +155,26 @@ def test_edge_06_running_a_past_period_again_bills_nothing_again() -> None:
     assert company.plan() == []
     company.record(entry("late", 15, 3))
     assert actions(company.sync()) == [(Action.CREATE, f"{ENTRY}-late")]
+
+
+def test_edge_06_a_draft_that_is_cancelled_and_a_draft_again_is_billed_once() -> None:
+    """Finance cancels a draft invoice and makes a draft of it again: what was billed in its place goes, and the next
+    edit bills just once."""
+    company = Company()
+    company.record(entry("a", 60))
+    company.sync()
+    company.invoice(A)
+    company.erp.cancel_invoice(company.erp.documents)
+    company.sync()
+    assert company.net() == {A: Decimal("100.00")}
+    company.erp.make_draft_again(company.erp.cancelled)
+    assert company.net() == {A: Decimal("200.00")}, "as finance sees it until the next sync"
+    assert actions(company.sync()) == [(Action.RESTORE, A), (Action.WITHDRAW, A)]
+    assert company.net() == {A: Decimal("100.00")}
+    assert company.plan() == []
+    company.revise(A, minutes=90)
+    company.sync()
+    assert company.net() == {A: Decimal("150.00")}
 
 
 def test_edge_07_a_credit_of_3_5_hours_frees_just_these() -> None:
@@ -356,6 +376,37 @@ def test_edge_18_somebody_chooses_what_becomes_of_it(
     assert bool([i for i in company.plan() if i.hold]) is (choice is Choice.WAIT)
 
 
+def test_edge_18_an_edit_of_what_was_booked_by_hand_books_the_difference() -> None:
+    """The whole cost would be in the books twice: by hand, and by the sync once the period is open again."""
+    company = shut()
+    cost = next(d for d in company.decide() if d.object_id == A).effect(COST)
+    assert cost is not None
+    company.choices[A, COST] = PeriodChoice(
+        object_id=A,
+        effect_type=COST,
+        choice=Choice.BY_HAND,
+        posting_date=None,
+        reason="late",
+        chosen_by="cfo",
+        basis=payload_hash(cost),
+        by_hand=hand_bookings(cost, []),
+    )
+    company.sync()
+    assert company.net(COST) == {}
+    company.revise(A, minutes=80)
+    company.sync()
+    assert company.net(COST) == {}, "the period is closed"
+    company.erp.closed.clear()
+    company.sync()
+    assert company.net(COST) == {A: Decimal("15.00")}
+    company.revise(A, minutes=60)
+    company.sync()
+    assert company.net(COST) == {}
+    company.revise(A, state=ApprovalState.DELETED)
+    company.sync()
+    assert company.net(COST) == {A: Decimal("-45.00")}, "what was booked by hand is taken back"
+
+
 def test_edge_19_deleted_work_that_is_invoiced_is_credited() -> None:
     """A tombstone proposes a credit of the line that is on an invoice, and withdraws the draft that is on none."""
     company = Company()
@@ -483,6 +534,23 @@ def test_edge_26_a_cap_reached_inside_an_entry_splits_it(overage: Overage, outco
     assert company.net() == {A: Decimal("100.00"), B: Decimal("50.00")}
     (decision,) = (d for d in company.decide() if d.object_id == B)
     assert [(p.outcome, p.minutes) for p in decision.parts] == [(Outcome.POST, 30), (outcome, 30)]
+
+
+def test_edge_26_held_work_keeps_its_room_below_the_cap() -> None:
+    """Edge cases 23 and 26 at once: what is released by itself takes back nothing that was billed after it."""
+    second = replace(PROJECT, id="PRJ-0002", code="PRJ-0002", psa_id="p2", erp_analytics={})
+    company = Company(
+        contracts=(contract_of(capped("150.00", Overage.HOLD)),),
+        projects=(PROJECT, second),
+        bill_rates=(bill_rate(), bill_rate(id="PRJ-0002", project_id="PRJ-0002")),
+    )
+    company.record(entry("a", 60, 1, psa_project_id="p2"), entry("b", 120, 2))
+    company.sync()
+    company.invoice(B)
+    assert company.net() == {B: Decimal("50.00")}
+    company.master["projects"] = (PROJECT, replace(second, erp_analytics={"2": "502"}))
+    assert actions(company.sync()) == [(Action.CREATE, A)]
+    assert company.net() == {A: Decimal("100.00"), B: Decimal("50.00")}
 
 
 def receipt(**changes: Any) -> Expense:

@@ -21,7 +21,6 @@ from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.write_offs import WriteOff, written_off
 from psa_erp_assets.services.exception_cases import Case
 from psa_erp_assets.services.exception_export import to_csv
-from psa_erp_assets.services.exception_items import ExceptionItem
 from psa_erp_assets.services.scope import Scope
 from psa_erp_assets.settings import REPOSITORY, ConfigError, load_settings
 from psa_erp_assets_tests.support.facts import money
@@ -196,11 +195,10 @@ def test_another_revision_and_what_can_be_billed_are_left_alone(decision: Decisi
 
 
 def case(detail: str) -> Case:
-    item = ExceptionItem(
+    return Case(
         id=1,
         code="no_bill_rate",
         fault_class="data",
-        owner="finance_operations",
         next_step="Set it.",
         object_id=detail,
         legal_entity="UK",
@@ -214,10 +212,6 @@ def case(detail: str) -> Case:
         resolution=None,
         cause=detail,
         assignee=detail,
-        priority=None,
-    )
-    return Case(
-        item=item,
         group="no_bill_rate/x",
         owner=Owner.FINANCE_OPERATIONS,
         runbook="docs",

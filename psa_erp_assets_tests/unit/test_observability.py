@@ -1,5 +1,6 @@
-"""Alert rules and documents name only metrics that exist, and every alert has something that somebody can do."""
+"""Alerts, dashboard and documents name only metrics that exist, and every alert has something that one can do."""
 
+import json
 import re
 from typing import Any
 
@@ -13,6 +14,8 @@ from psa_erp_assets.settings import REPOSITORY
 
 RULES = yaml.safe_load((REPOSITORY / "deploy" / "prometheus-rules.yaml").read_text(encoding="utf-8"))
 SCRAPE = yaml.safe_load((REPOSITORY / "deploy" / "prometheus.yaml").read_text(encoding="utf-8"))
+DASHBOARD = json.loads((REPOSITORY / "deploy" / "grafana" / "psa-erp.json").read_text(encoding="utf-8"))
+PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 DOCUMENT = (REPOSITORY / "docs" / "observability.md").read_text(encoding="utf-8")
 ALERTS: list[dict[str, Any]] = [rule for group in RULES["groups"] for rule in group["rules"]]
 EXPOSED = {name: family for family in FAMILIES.values() for name in family.exposed}
@@ -22,14 +25,18 @@ _LANGUAGE = {
 }  # fmt: skip
 
 
-def wrong(expression: str) -> set[str]:
+# What a picture needs besides, and an alert does not.
+_OF_PICTURES = {"rate", "histogram_quantile", "vector"}
+
+
+def wrong(expression: str, language: set[str] = _LANGUAGE) -> set[str]:
     """The names in an expression that are neither a metric, one of its labels, nor a word of the language."""
     bare = re.sub(r'"[^"]*"', "", expression)
     bare = re.sub(r"\[\d+[smhd]\]", "", bare)
     names = set(re.findall(r"[a-zA-Z_:][\w:]*", bare))
     metrics = names & EXPOSED.keys()
     labels = {label for name in metrics for label in EXPOSED[name].labels} | {"le"}
-    return names - metrics - labels - _LANGUAGE
+    return names - metrics - labels - language
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
@@ -66,6 +73,27 @@ def test_what_must_be_watched_is() -> None:
     }  # fmt: skip
     headings = set(re.findall(r"^### (PsaErp\w+)$", DOCUMENT, re.MULTILINE))
     assert headings == {alert["alert"] for alert in ALERTS}
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_a_panel_names_only_metrics_that_exist(panel: dict[str, Any]) -> None:
+    """A metric is renamed, and a panel stays empty, which looks like quiet."""
+    for target in panel["targets"]:
+        assert wrong(target["expr"], _LANGUAGE | _OF_PICTURES) == set()
+        used = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+        assert used <= {label for family in FAMILIES.values() for label in family.labels}
+        # A label that the expression does not keep is blank in the picture.
+        assert all(re.search(rf"by \([^)]*\b{label}\b", target["expr"]) for label in used)
+    assert panel["description"]
+
+
+def test_the_dashboard_shows_every_metric() -> None:
+    """Somebody looks for what is measured, and it is nowhere to be seen."""
+    shown = " ".join(target["expr"] for panel in PANELS for target in panel["targets"])
+    assert {f.name for f in FAMILIES.values() if f.name not in shown} == set()
+    places = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in DASHBOARD["panels"]]
+    assert len(set(places)) == len(places) == len({p["id"] for p in DASHBOARD["panels"]})
+    assert all(p["gridPos"]["x"] + p["gridPos"]["w"] <= 24 for p in DASHBOARD["panels"])
 
 
 def test_the_scrape_asks_where_the_metrics_are() -> None:

@@ -52,7 +52,8 @@ class Ledger:
     """Postings and the ERP's documents, brought forward by the domain's own transitions.
 
     `taken_up` are on an invoice or a posted entry, `cancelled` those of them whose invoice finance has cancelled, and
-    `seen` those of which the sync knows that they were taken up; of `unread` it does not know the cancellation yet.
+    `seen` those of which the sync knows that they were taken up. Of `unread` it does not know yet that finance has
+    cancelled them, or made a draft of them again.
     """
 
     postings: dict[str, Posting] = field(default_factory=dict)
@@ -67,13 +68,15 @@ class Ledger:
         """`closed` are months that are closed in the entity's company."""
         company = {"UK": "2", "US": "1"}[entity]
         periods = {(company, ServiceMonth.parse(month)): entity for month in closed}
+        cancelled = self.cancelled ^ self.unread
         return plan_entry(
             decision,
             list(self.postings.values()),
             self.seen,
             TENANT,
             closed=periods,
-            cancelled=self.cancelled - self.unread,
+            cancelled=cancelled,
+            standing={k for k in self.documents.keys() - cancelled if self.postings[k].state is State.REVERSED},
         )
 
     def apply(self, items: Iterable[PlanItem]) -> int:
@@ -91,6 +94,9 @@ class Ledger:
                     self._move(states.restore(target, NOW, void.after))
                     if target.leg is Leg.ORIGINAL:
                         self.claims.setdefault(target.effect_type, target.key)
+        for item in items:
+            if item.action is Action.RESTORE:
+                self._reinstate(item)
         for item in items:
             if item.action in LEGS:
                 self._add(item)
@@ -166,6 +172,15 @@ class Ledger:
             minutes, amount = totals[where]
             totals[where] = minutes + effect.minutes, amount + effect.amount.amount
         return {where: total for where, total in totals.items() if total != (0, 0)}
+
+    def _reinstate(self, item: PlanItem) -> None:
+        back = states.reinstate(self._at(item), NOW, item.reason)
+        self._move(back)
+        target = self.postings.get(back.after.target_key or "")
+        if target is not None and target.state is State.VERIFIED:
+            self._move(states.supersede(target, NOW, back.after))
+        elif target is None:
+            self.claims.setdefault(back.after.effect_type, back.after.key)
 
     def _at(self, item: PlanItem) -> Posting:
         assert item.key is not None
@@ -495,6 +510,11 @@ def cancel_line(ledger: Ledger, minutes: int) -> str:
     return key
 
 
+def draft_again(ledger: Ledger, key: str) -> None:
+    """Finance makes a draft of the cancelled document that a line is on, and the sync has seen it."""
+    ledger.cancelled.remove(key)
+
+
 def put_right(ledger: Ledger, decision: Decision, *expected: str) -> None:
     """One plan does what is expected, brings the ERP to the decision, and leaves the next one nothing."""
     items = ledger.plan(decision)
@@ -580,6 +600,93 @@ def test_each_cancelled_correction_gets_another_key() -> None:
     ledger.apply(ledger.plan(after))
     ledger.settle()
     assert ledger.net() == billed_directly(after)
+
+
+def test_a_draft_again_makes_the_line_count_that_was_void() -> None:
+    """It and the one in its place would both be billed."""
+    ledger, decision = settled(decided()), decided()
+    invoice(ledger)
+    key = cancel_line(ledger, 60)
+    ledger.apply(ledger.plan(decision))
+    ledger.settle()
+    draft_again(ledger, key)
+    items = ledger.plan(decision)
+    assert actions(items) == ["restore", "withdraw"], "the one that is on no invoice goes"
+    assert all(item.acts for item in items)
+    ledger.apply(items)
+    assert not any(item.acts for item in ledger.plan(decision))
+    ledger.settle()
+    assert ledger.net() == billed_directly(decision)
+    assert ledger.postings[key].state is State.VERIFIED
+    assert ledger.plan(decision) == []
+
+
+@pytest.mark.parametrize("state", [State.IN_FLIGHT, State.CONFIRMED])
+def test_a_draft_again_waits_for_what_is_on_its_way_in_its_place(state: State) -> None:
+    """Nobody knows whether it will be there to be withdrawn."""
+    ledger, decision = settled(decided()), decided()
+    invoice(ledger)
+    key = cancel_line(ledger, 60)
+    ledger.apply(ledger.plan(decision))
+    ledger.promote()
+    (sent,) = (k for k, p in ledger.postings.items() if p.state is State.READY)
+    while ledger.postings[sent].state is not state:
+        ledger.step(sent)
+    draft_again(ledger, key)
+    assert actions(ledger.plan(decision)) == ["wait"]
+    ledger.settle()
+    put_right(ledger, decision, "restore", "withdraw")
+
+
+def test_a_credit_note_that_is_a_draft_again_is_one_of_two() -> None:
+    """The line would be taken back twice; the one that was made in its place is on no document yet."""
+    ledger, decision = corrected(60, 90)
+    key = cancel_line(ledger, -60)
+    ledger.apply(ledger.plan(decision))
+    ledger.settle()
+    draft_again(ledger, key)
+    put_right(ledger, decision, "restore", "withdraw")
+
+
+def test_a_credit_note_that_is_a_draft_again_calls_off_the_one_in_its_place() -> None:
+    """Planned while it was cancelled, and sent afterwards: credited twice."""
+    ledger, decision = corrected(60, 90)
+    key = cancel_line(ledger, -60)
+    ledger.apply(ledger.plan(decision))
+    draft_again(ledger, key)
+    put_right(ledger, decision, "cancel", "restore")
+
+
+def test_an_invoice_and_its_credit_note_that_are_both_drafts_again_are_as_they_were() -> None:
+    """Only one of the two would count."""
+    ledger, decision = corrected(60, 90)
+    keys = [cancel_line(ledger, -60), cancel_line(ledger, 60)]
+    put_right(ledger, decision, "void", "void")
+    for key in keys:
+        draft_again(ledger, key)
+    put_right(ledger, decision, "restore")
+
+
+def test_a_credit_note_that_is_a_draft_again_of_what_was_withdrawn_is_taken_back() -> None:
+    """Its line counted again, stood alone and was withdrawn: the customer would have a credit for nothing."""
+    ledger = settled(decided(50))
+    invoice(ledger)
+    gone = decided(revision=2, state=ApprovalState.DELETED)
+    ledger.apply(ledger.plan(gone))
+    ledger.settle()
+    invoice(ledger)
+    key = cancel_line(ledger, -50)
+    (line,) = (k for k, e in ledger.documents.items() if e.effect_type is BILLING and e.minutes == 50)
+    ledger.taken_up.remove(line)
+    ledger.seen.remove(line)
+    ledger.apply(ledger.plan(gone))
+    ledger.settle()
+    assert line not in ledger.documents
+    draft_again(ledger, key)
+    assert ledger.net() != {}
+    ledger.apply(ledger.plan(gone))
+    ledger.settle()
+    assert ledger.net() == {}
 
 
 def test_a_gap_does_not_keep_a_credit_of_nothing() -> None:
@@ -821,6 +928,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.ledger = Ledger()
         self.entry: TimeEntry = make_entry(60)
         self.rate, self.cost, self.known, self.entity = 100, 60, True, "UK"
+        self.again: set[str] = set()
 
     @property
     def decision(self) -> Decision:
@@ -902,8 +1010,20 @@ class AnyHistory(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(self._can_be_cancelled()))
         self.ledger.seen.add(key)
         self.ledger.cancelled.add(key)
-        if not noticed:
-            self.ledger.unread.add(key)
+        self._noticed(key, noticed=noticed)
+
+    @precondition(lambda self: self.ledger.cancelled)
+    @rule(data=st.data(), noticed=st.booleans(), alone=st.booleans())
+    def made_a_draft_again(self, data: st.DataObject, noticed: bool, alone: bool) -> None:
+        """At any moment: before anybody has seen that it was cancelled, or after it was billed anew. Finance may take
+        the line off the draft, so that it stands alone."""
+        key = data.draw(st.sampled_from(sorted(self.ledger.cancelled)))
+        self.ledger.cancelled.remove(key)
+        self.again.add(key)
+        self._noticed(key, noticed=noticed)
+        if alone:
+            self.ledger.taken_up.discard(key)
+            self.ledger.seen -= {key} if noticed else set()
 
     @rule()
     def read_back(self) -> None:
@@ -911,10 +1031,11 @@ class AnyHistory(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_billed_twice(self) -> None:
-        """At no moment, not even between a removal and what follows it; but finance can cancel a credit note."""
+        """At no moment, not even between a removal and what follows it; but finance can cancel a credit note, or make
+        a draft again of what it has cancelled."""
         ledger = self.ledger
         takers = {p.key: p.target_key for p in ledger.postings.values() if p.target_key and p.key in ledger.documents}
-        called_back = {target for key, target in takers.items() if key in ledger.cancelled}
+        called_back = {target for key, target in takers.items() if key in ledger.cancelled} | self.again
         removed = {target for key, target in takers.items() if key not in ledger.cancelled} | ledger.cancelled
         live = [
             ledger.documents[key].effect_type
@@ -939,6 +1060,13 @@ class AnyHistory(RuleBasedStateMachine):
         revised = replace(self.entry, **changes)
         if revised != self.entry:
             self.entry = replace(revised, revision=self.entry.revision + 1)
+
+    def _noticed(self, key: str, *, noticed: bool) -> None:
+        """The sync sees what has become of a document, or goes on believing what it has seen last."""
+        if noticed:
+            self.ledger.unread.discard(key)
+        else:
+            self.ledger.unread ^= {key}
 
     def _can_be_cancelled(self) -> list[str]:
         ledger = self.ledger

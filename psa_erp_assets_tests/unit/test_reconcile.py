@@ -140,18 +140,65 @@ def test_approved_work_without_any_posting_is_not_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"amount": Money(Decimal("99.00"), "GBP")}, {"minutes": 55}, {"amount": Money(Decimal(100), "EUR")}]
+    ("changes", "named"),
+    [
+        ({"amount": Money(Decimal("99.00"), "GBP")}, Difference.MANUAL_CHANGE),
+        ({"minutes": 55}, Difference.MANUAL_CHANGE),
+        ({"date": dt.date(2026, 11, 2)}, Difference.MANUAL_CHANGE),
+        ({"party": "999"}, Difference.MANUAL_CHANGE),
+        ({"analytic": "999"}, Difference.MANUAL_CHANGE),
+        ({"amount": Money(Decimal("100.01"), "GBP"), "minutes": 55}, Difference.MANUAL_CHANGE),
+        ({"amount": Money(Decimal("100.02"), "GBP")}, Difference.MANUAL_CHANGE),
+        ({"amount": Money(Decimal("100.01"), "GBP")}, Difference.ROUNDING),
+        ({"amount": Money(Decimal(100), "EUR")}, Difference.FX),
+        ({"tax_amount": Decimal("0.02")}, Difference.TAX),
+    ],
 )
-def test_a_line_that_somebody_changed_is_named(changes: dict[str, Any]) -> None:
-    """Finance's own change would be overwritten, or never seen."""
+def test_a_line_that_somebody_changed_is_named(changes: dict[str, Any], named: Difference) -> None:
+    """Finance's own change would be overwritten, or never seen, or looked for where it is not."""
     line = posted(decided())
-    assert compared(decided(), [line], [document(line, **changes)]).difference is Difference.MANUAL_CHANGE
+    assert line.effect is not None
+    untaxed = replace(line, effect=replace(line.effect, tax=None))  # type: ignore[type-var,call-arg]
+    row = compared(decided(), [untaxed], [document(line, **changes)])
+    assert row.difference is named
+    assert row.changes
+    assert row.explained == (named is Difference.ROUNDING)
+
+
+def test_a_tax_is_compared_at_the_rate_of_the_one_that_was_sent() -> None:
+    """A line that somebody taxed at another rate would reach the customer."""
+    line = posted(decided())
+    assert line.effect is not None
+    taxed = replace(line, effect=replace(line.effect, tax="5"))  # type: ignore[type-var,call-arg]
+    for tax, rates, is_right in (
+        ("20.00", {"5": Decimal("0.2")}, True),
+        ("20.01", {"5": Decimal("0.2")}, True),
+        ("0", {"5": Decimal("0.2")}, False),
+        ("0", {"6": Decimal("0.2")}, True),
+    ):
+        held = document(line, tax_amount=Decimal(tax))
+        row = reconcile_entry(decided(), [taxed], [held], dirty=False, tax_rates=rates)
+        assert (row.difference is Difference.NOT_INVOICED) == is_right, tax
+        assert is_right or row.difference is Difference.TAX
 
 
 def test_a_line_that_is_gone_is_missing() -> None:
     """Edge case 5: work that was marked as billed and is on no invoice."""
     for state in (State.CONFIRMED, State.VERIFIED, State.DRIFT):
-        assert compared(decided(), [posted(decided(), state)], []).difference is Difference.MISSING
+        row = compared(decided(), [posted(decided(), state)], [])
+        assert (row.difference, row.missing) == (Difference.MISSING, "k1")
+    off_by_a_cent = document(posted(decided(), key="k2"), amount=Money(Decimal("100.01"), "GBP"))
+    both = [posted(decided(), key="k2"), posted(decided())]
+    assert compared(decided(), both, [off_by_a_cent]).difference is Difference.MISSING
+
+
+def test_what_was_posted_anew_under_a_new_key_is_not_missing() -> None:
+    """A line that finance deleted by mistake would fail the gate for ever, although it is there again."""
+    gone, again = posted(decided(), State.REVERSED), posted(decided(), key="k2")
+    assert compared(decided(), [gone, again], [document(again)]).difference is Difference.NOT_INVOICED
+    original, reversal = reversed_by(posted(decided()))
+    row = compared(decided(), [original, reversal, again], [document(reversal), document(again)])
+    assert (row.difference, row.missing) == (Difference.MISSING, "k1"), "its credit alone is in the ERP"
 
 
 def test_two_lines_under_one_key_are_duplicates() -> None:
@@ -169,8 +216,8 @@ def test_a_line_that_was_withdrawn_and_is_there_is_a_duplicate() -> None:
 
 def test_two_currencies_are_not_one_amount() -> None:
     """Edge case 17: a hundred euros would stand for a hundred pounds."""
-    line = posted(decided(60))
-    spelled = replace(line, effect=replace(line.effect, amount=Money(Decimal(100), "EUR")))  # type: ignore[type-var]
+    line, euros = posted(decided(60)), Money(Decimal(100), "EUR")
+    spelled = replace(line, amount=euros, effect=replace(line.effect, amount=euros))  # type: ignore[type-var]
     row = compared(decided(60), [spelled], [document(line, amount=Money(Decimal(100), "EUR"))])
     assert row.difference is Difference.UNEXPLAINED
     assert (row.currency, row.erp_amount) == ("GBP", Decimal(0))

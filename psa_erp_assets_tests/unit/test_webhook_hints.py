@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from psa_erp_assets.adapters.connectors import relayed_hints
 from psa_erp_assets.adapters.connectors.clockify.hints import HintKind
 from psa_erp_assets.adapters.connectors.hubspot import hints as hubspot
+from psa_erp_assets.adapters.connectors.kantata import hints as kantata
 from psa_erp_assets.domain.malformed import MalformedRecordError
 
 anything = st.recursive(
@@ -53,6 +54,15 @@ def test_a_relayed_event_points_at_its_object(event: str, body: Any, found: tupl
     assert (hint.object_type, hint.object_id, hint.kind) == found
 
 
+def test_kantatas_projects_are_not_those_of_time() -> None:
+    """Its project would be looked for among those on which time is recorded, and its fees stay as they were."""
+    [project] = kantata.hints_of("several", {"type": "project.status_changed", "data": {"id": "40000001"}})
+    [milestone] = kantata.hints_of("milestone.ready", {"data": {"id": "70000001"}})
+    assert (project.object_type, project.object_id) == (kantata.MILESTONE_PROJECT, "40000001")
+    assert (milestone.object_type, milestone.object_id) == ("milestone", "70000001")
+    assert kantata.hints_of("contract.updated", {"data": {"id": "1"}}) == [], "its contracts are the CRM's"
+
+
 @pytest.mark.parametrize("object_id", [None, "", "../users", "a b", {}, 1.5, "x" * 65])
 def test_an_id_that_could_lead_elsewhere_is_refused(object_id: object) -> None:
     """An id becomes a part of an address."""
@@ -65,7 +75,11 @@ def test_an_id_that_could_lead_elsewhere_is_refused(object_id: object) -> None:
 @given(event=st.text(max_size=10) | st.sampled_from(["project.x", "milestone.y"]), body=anything)
 def test_nothing_that_was_kept_stops_the_worker(event: str, body: Any) -> None:
     """Another exception than this one would end the handling of all webhooks."""
-    for read in (lambda: relayed_hints.hints_of(event, body), lambda: hubspot.hints_of(body)):
+    for read in (
+        lambda: relayed_hints.hints_of(event, body),
+        lambda: hubspot.hints_of(body),
+        lambda: kantata.hints_of(event, body),
+    ):
         try:
             read()
         except MalformedRecordError:

@@ -8,6 +8,8 @@ from psa_erp_assets.adapters.store import (
     schema_exceptions,
     schema_mappings,
     schema_notifications,
+    schema_payments,
+    schema_reporting,
 )
 
 SCHEMA = schema.SCHEMA
@@ -19,6 +21,8 @@ DECLARED_IN = (
     schema_exceptions,
     schema_mappings,
     schema_notifications,
+    schema_payments,
+    schema_reporting,
 )
 """The modules that declare tables; each adds its own to the one metadata when it is imported."""
 

@@ -8,10 +8,25 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, RowMapping, Text, case, cast, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Text,
+    case,
+    cast,
+    false,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from psa_erp_assets.adapters.store.audit_sources import SOURCES, Source, any_of, rows_of
+from psa_erp_assets.adapters.store.schema import plan, plan_section, posting, work_head
 from psa_erp_assets.adapters.store.schema_audit import (
     audit_checkpoint,
     audit_erasure,
@@ -21,6 +36,7 @@ from psa_erp_assets.adapters.store.schema_audit import (
     audit_tree,
     audit_verification,
 )
+from psa_erp_assets.adapters.store.schema_exceptions import exception_request
 from psa_erp_assets.domain.audit import SALT_BYTES, Leaf, Sealed, SourceRow, commitment, digest
 from psa_erp_assets.domain.audit_check import Checkpoint, Erasure, Findings, Kept
 from psa_erp_assets.domain.merkle import Frontier
@@ -28,16 +44,21 @@ from psa_erp_assets.domain.merkle import Frontier
 _BATCH = 20_000
 _READ_BATCH = 5_000
 _HASH_BYTES = 32
+OF_LEAF = "leaf:"
+"""Begins the source of an erasure that says what a row of the log says since."""
+COMMITTED = frozenset({"audit_entry", "inbox", "master_record"})
+"""The sources whose personal part a commitment stands for in the leaf."""
 _LEAF_COLUMNS = "tenant, seq, source, ref, kind, subject, actor, at, content, commitment, hash"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeafFilter:
-    """Which entries to list; None does not narrow."""
+    """Which entries to list; None does not narrow. `entities` are the legal entities whose entries count."""
 
     kind: str | None = None
     subject: str | None = None
     actor: str | None = None
+    entities: frozenset[str] | None = None
 
 
 def locked_tree(connection: Connection, tenant: str) -> Frontier:
@@ -68,11 +89,12 @@ def add_batch(
     """
     frontier = locked_tree(connection, tenant)
     highest = _highest(connection, tenant, source.name)
-    read = connection.execute(source.page(tenant, after=after, limit=_BATCH)).all()
+    result = connection.execute(source.page(tenant, after=after, limit=_BATCH))
+    names, read = tuple(result.keys()), result.all()
     following = read[-1].ref_ if len(read) == _BATCH else None
     old = [str(row.ref_) for row in read if source.id is None or row.ref_ <= highest]
     there = _with_places(connection, tenant, source.name, old)
-    found = [source.row(row) for row in read if str(row.ref_) not in there]
+    found = [source.row(row, names) for row in read if str(row.ref_) not in there]
     if source.id is not None and read:
         _saw(connection, tenant, source.name, read[-1].ref_)
     if not found:
@@ -202,6 +224,13 @@ def seqs_of(connection: Connection, tenant: str, subject: str) -> list[int]:
     return [int(seq) for seq in connection.execute(query).scalars()]
 
 
+def seqs_of_rows(connection: Connection, tenant: str, source: str, refs: Sequence[str]) -> list[int]:
+    """The places of these rows of a source."""
+    table = audit_leaf.c
+    query = select(table.seq).where(table.tenant == tenant, table.source == source, any_of(table.ref, refs))
+    return [int(seq) for seq in connection.execute(query.order_by(table.seq)).scalars()]
+
+
 def list_leaves(
     connection: Connection, tenant: str, wanted: LeafFilter, *, before: int | None, limit: int
 ) -> Sequence[RowMapping]:
@@ -210,10 +239,63 @@ def list_leaves(
     chosen = ((table.kind, wanted.kind), (table.subject, wanted.subject), (table.actor, wanted.actor))
     query = select(
         table.seq, table.source, table.ref, table.kind, table.subject, table.actor, table.at, table.content
-    ).where(table.tenant == tenant, *(column == value for column, value in chosen if value is not None))
+    ).where(
+        table.tenant == tenant,
+        of_entities(wanted.entities),
+        *(column == value for column, value in chosen if value is not None),
+    )
     if before is not None:
         query = query.where(table.seq < before)
     return connection.execute(query.order_by(table.seq.desc()).limit(limit)).mappings().all()
+
+
+def are_of(connection: Connection, tenant: str, seqs: Sequence[int], entities: frozenset[str]) -> bool:
+    """Whether all of these entries are of these legal entities."""
+    table = audit_leaf.c
+    query = select(func.count()).where(table.tenant == tenant, any_of(table.seq, seqs), of_entities(entities))
+    return int(connection.execute(query).scalar_one()) == len(seqs)
+
+
+def of_entities(entities: frozenset[str] | None) -> ColumnElement[bool]:
+    """Entries about work, plans and postings of these legal entities; None for all entries.
+
+    What is of no legal entity, such as master data, settings and access, is for those who may see all.
+    """
+    if entities is None:
+        return true()
+    leaf, codes = audit_leaf.c, sorted(entities)
+    work, asked = work_head.c, exception_request.c
+    of_work = select(work.object_id).where(
+        work.tenant == leaf.tenant,
+        work.object_id == func.split_part(leaf.subject, "#", 1),
+        work.legal_entity.in_(codes),
+    )
+    of_posting = select(posting.c.key).where(
+        posting.c.tenant == leaf.tenant, posting.c.key == leaf.subject, posting.c.legal_entity.in_(codes)
+    )
+    of_plan = select(plan.c.id).where(
+        plan.c.tenant == leaf.tenant, plan.c.id == cast(leaf.ref, BigInteger), plan.c.legal_entity.in_(codes)
+    )
+    of_section = select(plan_section.c.id).where(
+        plan_section.c.tenant == leaf.tenant,
+        plan_section.c.id == cast(leaf.ref, BigInteger),
+        plan_section.c.legal_entity.in_(codes),
+    )
+    of_request = select(asked.id).where(
+        asked.tenant == leaf.tenant,
+        asked.id == cast(leaf.ref, BigInteger),
+        asked.legal_entities.contained_by(codes),
+        func.cardinality(asked.legal_entities) > 0,
+    )
+    # Only where the source is the right one is its ref a number.
+    return case(
+        (leaf.source.in_(("decision", "credit", "period_choice", "write_off", "inbox")), of_work.exists()),
+        (leaf.source == "posting_event", of_posting.exists()),
+        (leaf.source.in_(("plan", "plan_review", "plan_end")), of_plan.exists()),
+        (leaf.source == "plan_section", of_section.exists()),
+        (leaf.source == "exception_request", of_request.exists()),
+        else_=false(),
+    )
 
 
 def kinds(connection: Connection, tenant: str) -> list[str]:
@@ -307,6 +389,7 @@ def _with_rows(connection: Connection, tenant: str, rows: Sequence[Any]) -> Iter
             known |= {(source, ref): row for ref, row in rows_of(connection, tenant, source, of).items()}
     personal = _personal(connection, tenant, refs)
     erasures = _erasures(connection, tenant, refs)
+    since = _since(connection, tenant, refs)
     erased = _erased_by(connection, tenant, refs.get("audit_entry", []))
     for row in rows:
         key = (row.source, row.ref)
@@ -328,6 +411,7 @@ def _with_rows(connection: Connection, tenant: str, rows: Sequence[Any]) -> Iter
             personal=personal.get(key, ()),
             erasure=erasures.get(key),
             erased=erased.get(row.ref) if row.source == "audit_entry" else None,
+            since=since.get(key),
         )
 
 
@@ -345,13 +429,30 @@ def _personal(
 
 
 def _erasures(connection: Connection, tenant: str, refs: dict[str, list[str]]) -> dict[tuple[str, str], Erasure]:
+    """The latest erasure of each row whose personal part a commitment stands for."""
+    return {
+        (source, row.ref): Erasure(replaced_by=digest(row.replacement), entry_ref=str(row.entry_id))
+        for source in refs.keys() & COMMITTED
+        for row in _erased_rows(connection, tenant, source, refs[source])
+    }
+
+
+def _since(connection: Connection, tenant: str, refs: dict[str, list[str]]) -> dict[tuple[str, str], str]:
+    """The hash of what each row says since the latest erasure that took something out of it."""
+    return {
+        (source, row.ref): row.replacement["says"]
+        for source, of in refs.items()
+        for row in _erased_rows(connection, tenant, OF_LEAF + source, of)
+    }
+
+
+def _erased_rows(connection: Connection, tenant: str, source: str, refs: Sequence[str]) -> Sequence[Any]:
+    """What erasures say about these rows, the latest one of each row last."""
     table = audit_erasure.c
-    found = {}
-    for source, of in refs.items():
-        query = select(audit_erasure).where(table.tenant == tenant, table.source == source, any_of(table.ref, of))
-        for row in connection.execute(query):
-            found[source, row.ref] = Erasure(replaced_by=digest(row.replacement), entry_ref=str(row.entry_id))
-    return found
+    query = select(table.ref, table.replacement, table.entry_id).where(
+        table.tenant == tenant, table.source == source, any_of(table.ref, refs)
+    )
+    return connection.execute(query.order_by(table.entry_id)).all()
 
 
 def _erased_by(connection: Connection, tenant: str, entries: Sequence[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from types import NoneType
 from typing import Any
 
 from sqlalchemy import (
@@ -94,19 +95,16 @@ class Source:
             query = query.where(self.table.c.tenant == tenant)
         return query if self.when is None else query.where(self.when)
 
-    def row(self, found: Row[Any]) -> SourceRow:
-        """What a row says. `personal` is the hash of its personal part."""
-        values = dict(zip(found._fields, found, strict=True))
-        ref, personal = values.pop("ref_"), values.pop("personal", None)
+    def row(self, found: Row[Any], names: Sequence[str]) -> SourceRow:
+        """What a row with columns of these names says. `personal` is the hash of its personal part."""
+        said = {
+            name: value if type(value) in _PLAIN else _plain(value) for name, value in zip(names, found, strict=True)
+        }
+        ref, personal = said.pop("ref_"), said.pop("personal", None)
         kind, subject, actor, at = self.head(found)
-        said: dict[str, Any] = {}
-        for name, value in values.items():
-            if name.startswith("posting."):
-                # What is to be posted is said once, with the first event.
-                if values["from_state"] is None:
-                    said[name] = _plain(value)
-            else:
-                said[name] = _plain(value)
+        if self.table is schema.posting_event and said["from_state"] is not None:
+            # What is to be posted is said once, with the first event.
+            said = {name: value for name, value in said.items() if not name.startswith("posting.")}
         return SourceRow(
             source=self.name,
             ref=str(ref),
@@ -123,6 +121,9 @@ def _label(column: ColumnElement[Any]) -> str:
     name = column.key
     assert name is not None, "columns and labels have one"
     return f"posting.{name}" if getattr(column, "table", None) is schema.posting else name
+
+
+_PLAIN = frozenset({str, int, bool, dict, list, NoneType})
 
 
 def _plain(value: Any) -> Any:
@@ -299,6 +300,14 @@ SOURCES: Sequence[Source] = (
         head=lambda r: ("period.chosen", r.object_id, r.chosen_by, r.chosen_at),
     ),
     Source(
+        name="booked_by_hand",
+        table=schema.booked_by_hand,
+        ref=schema.booked_by_hand.c.choice_id,
+        id=schema.booked_by_hand.c.choice_id,
+        columns=_columns(schema.booked_by_hand),
+        head=lambda r: ("period.booked_by_hand", f"period_choice:{r.choice_id}", _SYSTEM, r.noted_at),
+    ),
+    Source(
         name="credit",
         table=schema.credit,
         ref=schema.credit.c.credit_id,
@@ -371,8 +380,9 @@ BY_NAME: Mapping[str, Source] = {source.name: source for source in SOURCES}
 def rows_of(connection: Connection, tenant: str, source: str, refs: Collection[str]) -> dict[str, SourceRow]:
     """What the rows of these refs say now, by their refs; those that are gone are not among them."""
     of = BY_NAME[source]
-    found = (of.row(row) for row in connection.execute(of.of(tenant, refs)))
-    return {row.ref: row for row in found}
+    result = connection.execute(of.of(tenant, refs))
+    names = tuple(result.keys())
+    return {row.ref: row for row in (of.row(found, names) for found in result)}
 
 
 def waiting(connection: Connection, tenant: str, *, settled: Mapping[str, int] | None = None) -> dict[str, int]:

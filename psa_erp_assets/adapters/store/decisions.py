@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from psa_erp_assets.adapters.store.conditions import among
@@ -25,15 +25,17 @@ def latest_hashes(connection: Connection, tenant: str, object_ids: Collection[st
     return {row.object_id: row.content_hash for row in connection.execute(query).all()}
 
 
-def of_contracts_own(connection: Connection, tenant: str, service_month: str) -> Sequence[Row[str, int, str]]:
-    """The latest decision about each of the contracts' own objects of a month: object_id, revision, outcome."""
+def of_contracts_own(
+    connection: Connection, tenant: str, service_month: str, contract_ids: Collection[str]
+) -> Sequence[Row[str, int, str]]:
+    """The latest decision about each of these contracts' own objects of a month: object_id, revision, outcome."""
     table = decision_table.c
     return connection.execute(
         select(table.object_id, table.revision, table.outcome)
         .ext(distinct_on(table.object_id))
         .where(
             table.tenant == tenant,
-            table.object_id.startswith("contract:"),
+            or_(*(table.object_id.startswith(f"contract:{c}:", autoescape=True) for c in contract_ids)),
             table.body["service_month"].astext == service_month,
         )
         .order_by(table.object_id, table.id.desc())
@@ -52,4 +54,3 @@ def record(
         ((tenant, d.object_id, d.revision, d.outcome.value, d.text, d.digest, now) for d in new),
     )
     return len(new)
-

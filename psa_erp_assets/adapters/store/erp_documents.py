@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, not_, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from psa_erp_assets.adapters.store.schema import erp_document, erp_invoice, posting
+from psa_erp_assets.adapters.store.schema_payments import erp_payment
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
@@ -52,6 +53,17 @@ def replace_invoices(
         connection.execute(insert(erp_invoice), [row | identity for row in rows])
 
 
+def replace_payments(
+    connection: Connection, *, tenant: str, erp_company: str, rows: Sequence[dict[str, Any]], now: dt.datetime
+) -> None:
+    """Make `rows` all payments that are known of a company's invoices."""
+    table = erp_payment.c
+    connection.execute(delete(erp_payment).where(table.tenant == tenant, table.erp_company == erp_company))
+    if rows:
+        identity = {"tenant": tenant, "erp_company": erp_company, "read_at": now}
+        connection.execute(insert(erp_payment), [row | identity for row in rows])
+
+
 def forget_withdrawn(connection: Connection, tenant: str) -> None:
     """Drop what was withdrawn after it was last read, in whichever month it was."""
     connection.execute(
@@ -66,6 +78,8 @@ def forget_withdrawn(connection: Connection, tenant: str) -> None:
 
 def on_document(connection: Connection, tenant: str, keys: Collection[str]) -> frozenset[str]:
     """Which of these keys' documents another document has taken up."""
+    if not keys:
+        return frozenset()
     rows = connection.execute(
         select(erp_document.c.key).where(
             erp_document.c.tenant == tenant, erp_document.c.key.in_(keys), erp_document.c.document.is_not(None)
@@ -115,12 +129,59 @@ def cancelled_credits(connection: Connection, tenant: str, erp_company: str) -> 
 
 def cancelled(connection: Connection, tenant: str, keys: Collection[str]) -> frozenset[str]:
     """Which of these keys' documents are on a document that the ERP has cancelled."""
+    if not keys:
+        return frozenset()
     rows = connection.execute(
         select(erp_document.c.key).where(
             erp_document.c.tenant == tenant, erp_document.c.key.in_(keys), erp_document.c.document_state == CANCELLED
         )
     )
     return frozenset(rows.scalars())
+
+
+def standing(connection: Connection, tenant: str, keys: Collection[str]) -> frozenset[str]:
+    """Which of these keys' documents the ERP has, on no document that it has cancelled."""
+    if not keys:
+        return frozenset()
+    rows = connection.execute(
+        select(erp_document.c.key).where(
+            erp_document.c.tenant == tenant,
+            erp_document.c.key.in_(keys),
+            erp_document.c.document_state.is_distinct_from(CANCELLED),
+        )
+    )
+    return frozenset(rows.scalars())
+
+
+def objects_that_count_again(
+    connection: Connection, tenant: str, erp_companies: Collection[str], *, read_at: dt.datetime
+) -> Sequence[Row[str, str, str]]:
+    """The objects, with legal entity and service month, of what was on a cancelled document that is a draft again.
+
+    The ledger has it as reversed, and nothing in the ERP takes it back. Of what was read at `read_at` or later.
+    """
+    taker = posting.alias()
+    taken_back = select(taker.c.key).where(
+        taker.c.tenant == posting.c.tenant,
+        taker.c.object_id == posting.c.object_id,
+        taker.c.target_key == posting.c.key,
+        taker.c.operation == Operation.CREATE.value,
+        taker.c.state == State.VERIFIED.value,
+    )
+    return connection.execute(
+        select(posting.c.object_id, posting.c.legal_entity, posting.c.service_month)
+        .join(erp_document, erp_document.c.key == posting.c.key)
+        .where(
+            erp_document.c.tenant == tenant,
+            erp_document.c.erp_company.in_(erp_companies),
+            erp_document.c.read_at >= read_at,
+            erp_document.c.document_state.is_distinct_from(CANCELLED),
+            posting.c.state == State.REVERSED.value,
+            posting.c.operation == Operation.CREATE.value,
+            ~taken_back.exists(),
+        )
+        .distinct()
+    ).all()
 
 
 def refresh(connection: Connection, tenant: str, documents: Sequence[ErpDocument], now: dt.datetime) -> None:
@@ -133,7 +194,10 @@ def refresh(connection: Connection, tenant: str, documents: Sequence[ErpDocument
             index_elements=list(erp_document.primary_key.columns),
             set_={
                 name: statement.excluded[name]
-                for name in ("amount", "minutes", "document", "document_state", "posted", "read_at")
+                for name in (
+                    *("service_month", "service_date", "amount", "currency", "minutes", "tax_amount"),
+                    *("document", "document_state", "posted", "read_at"),
+                )
             },
         ),
         [
@@ -181,6 +245,26 @@ def elsewhere(connection: Connection, tenant: str, partition: Partition, erp_com
     for row in rows:
         keys.setdefault(row.erp_company, []).append(row.key)
     return keys
+
+
+def not_found(connection: Connection, tenant: str, partition: Partition, erp_company: str) -> Sequence[str]:
+    """Keys of a partition's billing lines that are in the ERP as far as is known, and that no reading has found."""
+    table = posting.c
+    rows = connection.execute(
+        select(table.key).where(
+            table.tenant == tenant,
+            table.legal_entity == partition[0],
+            table.service_month == partition[1],
+            table.erp_company == erp_company,
+            table.effect_type == EffectType.BILLING_LINE.value,
+            table.operation == Operation.CREATE.value,
+            table.state.in_([State.CONFIRMED.value, State.VERIFIED.value, State.DRIFT.value]),
+            ~select(erp_document.c.key)
+            .where(erp_document.c.tenant == tenant, erp_document.c.key == table.key)
+            .exists(),
+        )
+    )
+    return rows.scalars().all()
 
 
 def of_keys(connection: Connection, tenant: str, keys: Collection[str]) -> Sequence[Row[Any]]:

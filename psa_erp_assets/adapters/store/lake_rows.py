@@ -8,7 +8,21 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, cast, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    DateTime,
+    RowMapping,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import JSONPATH
 
 from psa_erp_assets.adapters.store.schema import (
@@ -17,12 +31,16 @@ from psa_erp_assets.adapters.store.schema import (
     erp_document,
     erp_invoice,
     exception_item,
+    inbox,
     master_record,
+    period_choice,
     posting,
     posting_event,
     time_entry,
+    work_fact,
     work_head,
 )
+from psa_erp_assets.adapters.store.schema_exceptions import write_off
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.effects import BilledTo, CostKind, EffectType
 
@@ -45,20 +63,51 @@ def postings(connection: Connection, tenant: str, partition: Partition) -> Seque
     """The ledger of effects of a partition."""
     table, event, taken_back = posting.c, posting_event.c, posting.alias("taken_back")
     verified_at = select(func.max(event.at)).where(event.key == table.key, event.event == "verified").scalar_subquery()
+    drafted_at = select(func.min(event.at)).where(event.key == table.key, event.event == "confirmed").scalar_subquery()
     names = ("key", "legal_entity", "service_month", "effect_type", "leg", "operation", "object_id", "revision")
-    content = ("state", "amount", "currency", "minutes", "erp_id", "service_date", "created_at")
+    content = (
+        "state",
+        "amount",
+        "currency",
+        "minutes",
+        "erp_id",
+        "service_date",
+        "created_at",
+        "target_key",
+        "attempts",
+    )
     statement = (
         select(
             *(table[name] for name in (*names, *content)),
             verified_at.label("verified_at"),
             taken_back.c.minutes.label("takes_back_minutes"),
             _booked_as(table.effect_type, table.payload).label("booked_as"),
+            _approved_at(),
+            drafted_at.label("drafted_at"),
         )
         .join_from(posting, taken_back, taken_back.c.key == table.target_key, isouter=True)
         .where(table.tenant == tenant, table.legal_entity == partition[0], table.service_month == partition[1])
         .order_by(table.key)
     )
     return connection.execute(statement).mappings().all()
+
+
+def _approved_at() -> ColumnElement[dt.datetime | None]:
+    """When the revision behind a posting was approved. Payloads of connectors alone say it in a form of ours."""
+    stated = inbox.c.payload["approval"]["updated_at"].astext
+    dated = case((inbox.c.arrived_by != "api", cast(stated, DateTime(timezone=True))))
+    said = [
+        select(func.coalesce(dated, fact.c.recorded_at))
+        .join_from(fact, inbox, inbox.c.id == fact.c.inbox_id)
+        .where(
+            fact.c.tenant == posting.c.tenant,
+            id_ == posting.c.object_id,
+            fact.c.revision == posting.c.source_revision,
+        )
+        .scalar_subquery()
+        for fact, id_ in ((time_entry, time_entry.c.entry_id), (work_fact, work_fact.c.object_id))
+    ]
+    return func.coalesce(*said).label("approved_at")
 
 
 def _booked_as(effect_type: ColumnElement[str], payload: ColumnElement[Any]) -> ColumnElement[str | None]:
@@ -88,6 +137,33 @@ def all_credits(connection: Connection, tenant: str) -> Sequence[RowMapping]:
     return connection.execute(statement.order_by(table.credit_id)).mappings().all()
 
 
+def adjustments(connection: Connection, tenant: str) -> Sequence[RowMapping]:
+    """Write-offs, and choices for closed periods, with the partition that their work is in now."""
+    off, chosen, head = write_off.c, period_choice.c, work_head.c
+    nothing = cast(null(), Text)
+    decided = union_all(
+        select(
+            func.concat("write_off:", off.id).label("id"),
+            literal("write_off").label("kind"),
+            off.object_id,
+            nothing.label("choice"),
+            off.reason,
+            off.approved_at.label("decided_at"),
+        ).where(off.tenant == tenant),
+        select(
+            func.concat("period_choice:", chosen.id),
+            literal("period_choice"),
+            chosen.object_id,
+            chosen.choice,
+            chosen.reason,
+            chosen.chosen_at,
+        ).where(chosen.tenant == tenant),
+    ).subquery()
+    mine = and_(head.tenant == tenant, head.object_id == decided.c.object_id)
+    statement = select(decided, head.legal_entity, head.service_month).join_from(decided, work_head, mine, isouter=True)
+    return connection.execute(statement.order_by(decided.c.id)).mappings().all()
+
+
 def billing_lines(connection: Connection, tenant: str, erp_company: str, partition: Partition) -> Sequence[RowMapping]:
     """The mirrored billing lines of a partition."""
     table = erp_document.c
@@ -100,6 +176,7 @@ def billing_lines(connection: Connection, tenant: str, erp_company: str, partiti
         table.document_state.label("invoice_state"),
         table.posted,
         table.document_date.label("invoice_date"),
+        table.credits_key,
         _project_code(tenant, table.analytic).label("project_code"),
     ).where(*_documents(tenant, erp_company, partition, EffectType.BILLING_LINE))
     return connection.execute(statement.order_by(table.erp_id)).mappings().all()

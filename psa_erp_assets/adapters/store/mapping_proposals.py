@@ -1,11 +1,12 @@
 """Statements on proposals of mappings: what is proposed, what has become of it."""
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, insert, or_, select, update
 
+from psa_erp_assets.adapters.store.mapping_stories import of_seen
 from psa_erp_assets.adapters.store.schema_mappings import mapping_proposal
 
 PROPOSED, ACCEPTED, REJECTED, SUPERSEDED = "proposed", "accepted", "rejected", "superseded"
@@ -46,12 +47,13 @@ def listing(
     object_type: str | None = None,
     method: str | None = None,
     search: str = "",
+    seen: Mapping[str, Collection[str]] | None = None,
     limit: int = 200,
     offset: int = 0,
 ) -> Sequence[RowMapping]:
-    """Proposals in a state, the highest score first."""
+    """Proposals in a state, the highest score first; `seen` are the canonical ids by type that count, None for all."""
     table = mapping_proposal.c
-    statement = select(mapping_proposal).where(table.tenant == tenant, table.state == state)
+    statement = select(mapping_proposal).where(table.tenant == tenant, table.state == state, of_seen(table, seen))
     if object_type is not None:
         statement = statement.where(table.object_type == object_type)
     if method is not None:
@@ -63,10 +65,11 @@ def listing(
     return connection.execute(statement.order_by(*order).limit(limit).offset(offset)).mappings().all()
 
 
-def counts(connection: Connection, tenant: str) -> dict[str, int]:
-    """How many proposals there are in each state."""
+def counts(connection: Connection, tenant: str, *, seen: Mapping[str, Collection[str]] | None = None) -> dict[str, int]:
+    """How many proposals there are in each state; `seen` as for `listing`."""
     table = mapping_proposal.c
-    statement = select(table.state, func.count().label("items")).where(table.tenant == tenant).group_by(table.state)
+    mine = (table.tenant == tenant, of_seen(table, seen))
+    statement = select(table.state, func.count().label("items")).where(*mine).group_by(table.state)
     return {row.state: row.items for row in connection.execute(statement)}
 
 

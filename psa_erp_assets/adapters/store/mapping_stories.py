@@ -5,10 +5,23 @@ What exact keys say is in the same table and no part of this (`mappings`).
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    and_,
+    case,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from psa_erp_assets.adapters.store.schema import inbox, mapping, source_object
 from psa_erp_assets.adapters.store.schema_mappings import mapping_decision
@@ -173,6 +186,29 @@ def last_decision_on(
     return last
 
 
+def of_seen(table: Any, seen: Mapping[str, Collection[str]] | None) -> ColumnElement[bool]:
+    """Rows about these canonical ids, by their type; with None all rows."""
+    if seen is None:
+        return true()
+    given = ((table.object_type == of) & table.canonical_id.in_(sorted(ids)) for of, ids in seen.items())
+    return or_(false(), *given)
+
+
+def canonical_ids_of(
+    connection: Connection, tenant: str, object_type: str, system: str, source_ids: Collection[str]
+) -> set[str]:
+    """What these source ids stand for on some day."""
+    table = mapping.c
+    query = select(table.canonical_id).where(
+        table.tenant == tenant,
+        table.object_type == object_type,
+        table.system == system,
+        table.source_id.in_(source_ids),
+        _HAS_A_DAY,
+    )
+    return set(connection.execute(query).scalars())
+
+
 def listing(
     connection: Connection,
     tenant: str,
@@ -180,12 +216,16 @@ def listing(
     object_type: str | None = None,
     search: str = "",
     decided_only: bool = False,
+    seen: Mapping[str, Collection[str]] | None = None,
     limit: int = 200,
     offset: int = 0,
 ) -> Sequence[RowMapping]:
-    """Mappings that hold on some day, those of stewards first, then by type, canonical id and system."""
+    """Mappings that hold on some day, those of stewards first, then by type, canonical id and system.
+
+    `seen` are the canonical ids by type that count; None for all.
+    """
     table = mapping.c
-    statement = select(mapping).where(table.tenant == tenant, _HAS_A_DAY)
+    statement = select(mapping).where(table.tenant == tenant, _HAS_A_DAY, of_seen(table, seen))
     if object_type is not None:
         statement = statement.where(table.object_type == object_type)
     if decided_only:

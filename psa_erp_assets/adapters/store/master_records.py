@@ -13,6 +13,9 @@ from psa_erp_assets.domain.keys import content_hash
 
 _Record = TypeVar("_Record")
 
+LONGEST_READING = dt.timedelta(hours=1)
+"""How much longer one reading can take than another that began after it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -34,7 +37,7 @@ def replace_all(
     now: dt.datetime,
 ) -> Change:
     """Make `records` (canonical id, dataclass) the current ones of the type. Earlier versions stay, closed at `now`."""
-    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"master:{tenant}:{object_type}", 0))))
+    _lock(connection, tenant, object_type)
     wanted = {canonical_id: to_body(record) for canonical_id, record in records}
     scope = (master_record.c.tenant == tenant, master_record.c.object_type == object_type)
     current = {
@@ -82,6 +85,25 @@ def replace_all(
         removed=len(current.keys() - wanted.keys()),
         unchanged=len(wanted) - len(fresh),
     )
+
+
+def is_overtaken(connection: Connection, *, tenant: str, object_type: str, began: dt.datetime) -> bool:
+    """Whether a reading that began later than `began` has changed the records already; makes other writers wait.
+
+    What an older one brings would take a change back until the next.
+    """
+    _lock(connection, tenant, object_type)
+    changed: dt.datetime | None = connection.execute(
+        select(func.max(func.greatest(master_record.c.recorded_at, master_record.c.superseded_at))).where(
+            master_record.c.tenant == tenant, master_record.c.object_type == object_type
+        )
+    ).scalar_one()
+    # Beyond it, the clock was put back.
+    return changed is not None and began < changed <= began + LONGEST_READING
+
+
+def _lock(connection: Connection, tenant: str, object_type: str) -> None:
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"master:{tenant}:{object_type}", 0))))
 
 
 def load_all(connection: Connection, *, tenant: str, object_type: str, record_type: type[_Record]) -> list[_Record]:

@@ -19,7 +19,7 @@ from psa_erp_assets.domain.plan import Action
 from psa_erp_assets.domain.posting import ENDED, Leg, State
 from psa_erp_assets.domain.reconcile import CANCELLED
 
-_ADDS = (Action.CREATE.value, Action.REVERSE.value)
+_ADDS = (Action.CREATE.value, Action.REVERSE.value, Action.RESTORE.value)
 _TAKES = (Action.WITHDRAW.value, Action.VOID.value)
 _GONE = [state.value for state in (State.CANCELLED, State.WITHDRAWN, State.REVERSED, State.REJECTED)]
 _OVER = sorted(state.value for state in ENDED | {State.REJECTED})

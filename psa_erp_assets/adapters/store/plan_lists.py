@@ -27,7 +27,7 @@ from psa_erp_assets.adapters.store.schema import plan, plan_part, plan_section
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.plan import ACTING, Action
 
-_ADDS = [action.value for action in (Action.CREATE, Action.REVERSE, Action.RETRY)]
+_ADDS = [action.value for action in (Action.CREATE, Action.REVERSE, Action.RESTORE, Action.RETRY)]
 _TAKES = [action.value for action in (Action.WITHDRAW, Action.VOID, Action.CANCEL)]
 _ACTS = "$[*].action ? (" + " || ".join(f'@ == "{action}"' for action in sorted(ACTING)) + ")"
 

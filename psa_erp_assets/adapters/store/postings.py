@@ -128,6 +128,27 @@ class PgPostingStore:
                 self._reclaim(transaction, [m.after for m in restored])
         return frozenset(m.after.key for m in voided)
 
+    def reinstate(
+        self, keys: Collection[str], now: dt.datetime, reason: str, *, connection: Connection | None = None
+    ) -> frozenset[str]:
+        """Those whose cancelled document is a draft again count again; returns their keys.
+
+        Each takes back again what it took back before, or else claims its line again unless another posting has it.
+        """
+        with self._transaction(connection) as transaction:
+            found = self._lock(transaction, keys)
+            targets = {p.key: p for p in self._lock(transaction, {p.target_key for p in found if p.target_key})}
+            back = [states.reinstate(p, now, reason) for p in found if p.state is State.REVERSED]
+            taken_back = {
+                target.key: states.supersede(target, now, move.after)
+                for move in back
+                if (target := targets.get(move.after.target_key or "")) is not None and target.state is State.VERIFIED
+            }
+            self._write(transaction, [*back, *taken_back.values()])
+            if back:
+                self._reclaim(transaction, [m.after for m in back])
+        return frozenset(m.after.key for m in back)
+
     def hold(
         self, keys: Collection[str], now: dt.datetime, reason: str, *, connection: Connection | None = None
     ) -> frozenset[str]:

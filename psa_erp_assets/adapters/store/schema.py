@@ -277,6 +277,17 @@ period_choice = Table(
     info=_APPEND_ONLY,
 )
 
+# What stands in the books by people's own hand beside what the sync has posted, as of a choice: payloads without texts.
+booked_by_hand = Table(
+    "booked_by_hand",
+    metadata,
+    Column("choice_id", BigInteger, ForeignKey(period_choice.c.id), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("effects", JSONB, nullable=False),
+    _at("noted_at"),
+    info=_APPEND_ONLY,
+)
+
 # What was decided about an entry and why. A row is added when the decision differs from the one before.
 decision = Table(
     "decision",

@@ -80,7 +80,8 @@ audit_personal = Table(
     Index("ix_audit_personal_person", "tenant", "person", postgresql_where=text("person IS NOT NULL")),
 )
 
-# Which rows had personal data erased, what took its place, and the audit entry that says who and why.
+# Which rows had personal data erased, what took its place, and the audit entry that says who and why. The latest one of
+# a row holds. A source that begins with "leaf:" is what a row that the log speaks of says since: its hash.
 audit_erasure = Table(
     "audit_erasure",
     metadata,
@@ -88,7 +89,7 @@ audit_erasure = Table(
     Column("source", Text, primary_key=True),
     Column("ref", Text, primary_key=True),
     Column("replacement", JSONB, nullable=False),
-    Column("entry_id", BigInteger, ForeignKey(audit_entry.c.id), nullable=False),
+    Column("entry_id", BigInteger, ForeignKey(audit_entry.c.id), primary_key=True, autoincrement=False),
     Index("ix_audit_erasure_entry", "entry_id"),
     info=_APPEND_ONLY,
 )

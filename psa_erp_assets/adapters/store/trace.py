@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, literal, or_, select, tuple_
 
 from psa_erp_assets.adapters.store.conditions import among
 from psa_erp_assets.adapters.store.plan_lists import is_outdated
@@ -24,6 +24,7 @@ from psa_erp_assets.adapters.store.schema import (
     webhook_delivery,
     work_fact,
 )
+from psa_erp_assets.adapters.store.schema_payments import erp_payment
 
 TIME_ENTRY = "time_entry"
 KINDS = (TIME_ENTRY, "expense", "milestone")
@@ -242,6 +243,26 @@ def invoice(connection: Connection, tenant: str, erp_company: str, erp_id: str) 
         connection,
         select(erp_invoice).where(table.tenant == tenant, table.erp_company == erp_company, table.erp_id == erp_id),
     )
+
+
+def payments_of_invoices(
+    connection: Connection, tenant: str, invoices: Collection[tuple[str, str]]
+) -> Sequence[RowMapping]:
+    """The payments of invoices, which are given by ERP company and id, as last read, in the order of their days."""
+    table = erp_payment.c
+    return _rows(
+        connection,
+        select(erp_payment)
+        .where(table.tenant == tenant, tuple_(table.erp_company, table.invoice_id).in_(list(invoices)))
+        .order_by(table.paid_on, table.erp_id),
+    )
+
+
+def payments_named(connection: Connection, tenant: str, text: str) -> Sequence[RowMapping]:
+    """Payments whose line in the ERP has this id, or whose journal entry this number."""
+    table = erp_payment.c
+    query = select(erp_payment).where(table.tenant == tenant, or_(table.erp_id == text, table.number == text))
+    return _rows(connection, query.order_by(table.erp_company, table.erp_id, table.invoice_id).limit(20))
 
 
 def lines_of_invoice(

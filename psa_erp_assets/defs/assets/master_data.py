@@ -11,6 +11,7 @@ from psa_erp_assets.defs.partitions import ENTITY
 from psa_erp_assets.defs.resources import runtime_of
 
 TOUCHED = "touched_time_entries"
+SOURCE_KEYS = "source_keys"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,7 @@ KINDS = (
 
 def assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     """One asset a kind, and the one that finds the entries which the changes touch."""
-    return [*(_asset(kind, catalog) for kind in KINDS), touched_time_entries]
+    return [*(_asset(kind, catalog) for kind in KINDS), touched_time_entries, source_keys]
 
 
 def _asset(kind: _Kind, catalog: Catalog) -> dg.AssetsDefinition:
@@ -174,6 +175,33 @@ def touched_time_entries(context: dg.AssetExecutionContext) -> dg.MaterializeRes
             "partitions_waiting": presenting.markdown_table(
                 ["legal entity", "service month", "contracts"],
                 [(*w.partition, [c or "none" for c in w.contracts]) for w in waiting],
+            ),
+        }
+    )
+
+
+@policies.asset(
+    name=SOURCE_KEYS,
+    group_name=policies.MASTER_DATA,
+    description="The full lists of keys of CRM and HR against what was read last: companies, deals and employees that "
+    "no event told of, and those that are gone. A key that a list lacks is asked for by its id before it counts as "
+    "deleted. What depends on a difference is read again at once.",
+    kinds={"hubspot", "bamboohr", "postgres"},
+    code_version="1",
+    pool=policies.CRM_POOL,
+)
+def source_keys(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    from psa_erp_assets.services import key_sweep  # noqa: PLC0415
+
+    runtime = runtime_of(context)
+    found = key_sweep.sweep_keys(runtime, runtime.clock())
+    return dg.MaterializeResult(
+        metadata={
+            "missed": sum(len(f.missed) for f in found),
+            "deleted": sum(len(f.deleted) for f in found),
+            "keys": presenting.markdown_table(
+                ["source", "object", "listed", "missed", "deleted", "not listed and still there"],
+                [(f.source, f.object_type, f.listed, len(f.missed), len(f.deleted), len(f.unlisted)) for f in found],
             ),
         }
     )

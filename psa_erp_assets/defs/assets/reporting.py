@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from psa_erp_assets.defs import policies, presenting
+from psa_erp_assets.defs import charts, policies, presenting
 from psa_erp_assets.defs.catalog import Catalog, ModelDoc, writer_of
 from psa_erp_assets.defs.resources import runtime_of
 
@@ -50,6 +50,11 @@ _COPIES = (
         "What signed contracts will still earn, by the month in which they will, or why that cannot be told.",
     ),
     _Copy("credits", "credits_given", "Minutes of billed entries that were credited to customers, and how they go on."),
+    _Copy(
+        "adjustments",
+        "adjustments",
+        "Work that people wrote off, and what they chose for effects whose accounting period is closed.",
+    ),
     _Copy(
         "account_balances",
         "account_balances",
@@ -100,9 +105,10 @@ def _model(doc: ModelDoc, catalog: Catalog) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # beside check results, Dagster understands the bare class alone
         from psa_erp_assets.services import reporting  # noqa: PLC0415 - services are imported by runs alone
 
-        built = reporting.build(runtime_of(context).lake, doc.name)
+        lake = runtime_of(context).lake
+        built = reporting.build(lake, doc.name)
         return dg.MaterializeResult(
-            metadata=presenting.written(built.written, doc.name),
+            metadata={**presenting.written(built.written, doc.name), **charts.of(lake, doc.name)},
             check_results=[
                 dg.AssetCheckResult(
                     passed=test.passed,
@@ -144,14 +150,16 @@ def _reporting_store(catalog: Catalog) -> dg.AssetsDefinition:
 
 @policies.asset(
     group_name=policies.REPORTING,
-    description="Upkeep of the lake: moves small commits into files, merges small files, and forgets states that are "
-    "older than 400 days. Safe beside readers and writers.",
+    description="Upkeep of the lake: moves small commits into files, merges small files, and forgets past states by "
+    "the policy in policies.yaml, those of reporting runs and of month-ends last. Safe beside readers and writers.",
     deps=[],
     kinds={"ducklake"},
-    code_version="1",
+    code_version="2",
 )
 def lake_maintenance(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-    done = runtime_of(context).lake.maintain()
+    from psa_erp_assets.services import lake_upkeep  # noqa: PLC0415 - services are imported by runs alone
+
+    done = lake_upkeep.maintain(runtime_of(context))
     return dg.MaterializeResult(
         metadata={
             "rows_flushed": done.rows_flushed,

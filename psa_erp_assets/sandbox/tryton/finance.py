@@ -157,6 +157,16 @@ class Finance:
         """Overwrite the hourly price of a draft line."""
         self._call(company, "account.invoice.line.write", [int(line_id)], {"unit_price": per_hour})
 
+    def change_line(self, company: str, line_id: str, **values: Any) -> dict[str, Any]:
+        """Overwrite fields of a draft line; what they were before."""
+        before = self._search("account.invoice.line", [["id", "=", int(line_id)]], list(values))[0]
+        self._call(company, "account.invoice.line.write", [int(line_id)], values)
+        return {name: before[name] for name in values}
+
+    def copy_line(self, company: str, line_id: str) -> str:
+        """Make a second draft line by Tryton's own "duplicate"; its id."""
+        return str(self._call(company, "account.invoice.line.copy", [int(line_id)])[0])
+
     def delete_line(self, company: str, line_id: str) -> None:
         """Remove a draft line."""
         self._call(company, "account.invoice.line.delete", [int(line_id)])

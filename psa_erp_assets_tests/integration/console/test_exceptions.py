@@ -124,15 +124,15 @@ def test_somebody_of_one_entity_sees_and_does_only_there(address: str) -> None:
     """The US's operator would work on the UK's books."""
     with signed_in(address, "uma") as client:
         (only,) = client.get(API).json()
-        assert only["item"]["legal_entity"] == "US"
+        assert only["legal_entity"] == "US"
         with signed_in(address, "ada") as other:
-            foreign = next(c["item"]["id"] for c in other.get(API).json() if c["item"]["legal_entity"] == "UK")
+            foreign = next(c["id"] for c in other.get(API).json() if c["legal_entity"] == "UK")
         assert client.get(f"{API}/{foreign}").status_code == 404
         assert client.get(f"/exceptions/{foreign}").status_code == 404
         body = {"action": "note", "ids": [foreign], "text": "mine"}
         assert client.post(f"{API}/actions", json=body).status_code == 404
         done = client.post(f"{API}/actions", json={"action": "assign", "group": GROUP, "assignee": "uma"}).json()
-        assert done["items"] == [only["item"]["id"]]
+        assert done["items"] == [only["id"]]
 
 
 def test_who_only_looks_changes_nothing(address: str) -> None:
@@ -160,7 +160,7 @@ def test_the_pages_take_a_group_and_tell_its_story(address: str) -> None:
     with signed_in(address, "ada") as client:
         client.post("/exceptions/actions", data={"csrf": "token", "action": "take", "group": GROUP})
         client.post("/exceptions/actions", data={"csrf": "token", "action": "note", "group": GROUP, "text": "asked HR"})
-        first = client.get(API, params={"assignee": "ada"}).json()[0]["item"]["id"]
+        first = client.get(API, params={"assignee": "ada"}).json()[0]["id"]
         page = client.get(f"/exceptions/{first}").text
         assert "asked HR" in page
         assert "3 others with this cause" in page

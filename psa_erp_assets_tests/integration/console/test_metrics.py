@@ -15,6 +15,7 @@ from psa_erp_assets.adapters.store.connection_states import ConnectionState
 from psa_erp_assets.domain.access import Grant, Permission, Role
 from psa_erp_assets.services.figures import Figures
 from psa_erp_assets.services.metric_families import FAMILIES
+from psa_erp_assets.settings import REPOSITORY
 from psa_erp_assets_tests.support.access import NOW as SIGNED_AT
 from psa_erp_assets_tests.support.access import add_account, add_token
 from psa_erp_assets_tests.support.console import KEY, NOW, SCOPE, TENANT, TOKEN, fill, make_app, served
@@ -203,3 +204,16 @@ def test_a_token_for_it_opens_nothing_else(
             assert program.get("/metrics").status_code == status
             assert program.get("/api/status").status_code == (403 if status == 200 else 200)
         assert httpx.get(f"{address}/metrics").status_code == 401
+
+
+def test_rules_and_dashboard_name_what_is_exposed(store_engine: Engine) -> None:
+    """An alert on a name that nobody exposes stays silent, and a panel empty."""
+    with served(make_app(store_engine)) as address:
+        body = httpx.get(f"{address}/metrics").text
+    families = {f.name: f.type for f in text_string_to_metric_families(body)}
+    exposed = {f"{name}_total" if kind == "counter" else name for name, kind in families.items()}
+    exposed |= {f"{name}_bucket" for name, kind in families.items() if kind == "histogram"}
+    for path in ("prometheus-rules.yaml", "grafana/psa-erp.json"):
+        named = set(re.findall(r"\bpsa_erp_\w+", (REPOSITORY / "deploy" / path).read_text(encoding="utf-8")))
+        assert named
+        assert named <= exposed, path

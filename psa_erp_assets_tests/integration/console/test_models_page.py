@@ -1,11 +1,13 @@
 """The documentation of the reporting store in the console: what it shows, how it is searched."""
 
+import threading
 from collections.abc import Iterator
 
 import httpx
 import pytest
 from sqlalchemy import Engine
 
+from psa_erp_assets.console import models as models_page
 from psa_erp_assets.services.reporting import models
 from psa_erp_assets_tests.support.console import HOSTILE, make_app, served
 
@@ -35,3 +37,16 @@ def test_a_search_without_a_hit_says_so_and_shows_nothing_foreign(console: str) 
     assert answer.status_code == 200
     assert "No model has all of these words" in answer.text
     assert "<script>" not in answer.text
+
+
+def test_a_server_reads_the_models_before_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens the page first would wait for seconds; or the worker would not end with the server."""
+    stop = threading.Event()
+    monkeypatch.setattr(models_page, "_AHEAD_SECONDS", 0.01)
+    worker = threading.Thread(target=models_page.read_ahead, args=(stop,))
+    worker.start()
+    worker.join(0.5)
+    assert worker.is_alive(), "a worker that ends makes the server unhealthy"
+    stop.set()
+    worker.join(10)
+    assert not worker.is_alive()

@@ -157,6 +157,13 @@ def test_an_invoice_leads_back_to_its_work_and_work_to_its_payment(desk: PlanDes
     assert (story["invoice"]["paid"], story["invoice"]["open_amount"]) == ("550.00", "550.00")
     work = ask(desk, "vic", "GET", f"/api/v1/trace/{ENTRY}").json()
     assert [invoice["number"] for invoice in work["invoices"]] == ["INV-1"]
+    [payment] = work["invoices"][0]["payments"]
+    assert (payment["erp_id"], payment["number"], payment["amount"]) == ("901", "PAY-7", "550.00")
+    assert story["invoice"]["payments"] == [payment]
+    for text in ("PAY-7", "payment:2/901", "901"):
+        found = ask(desk, "vic", "GET", "/api/v1/find", params={"text": text}).json()
+        assert [(one["kind"], one["id"]) for one in found] == [("invoice", "2/12")], text
+    assert "PAY-7" in ask(desk, "vic", "GET", "/invoices/2/12").text
     assert work["awaits_plan"]
 
 

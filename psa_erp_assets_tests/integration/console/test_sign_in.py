@@ -9,10 +9,10 @@ import httpx
 import pytest
 from sqlalchemy import Engine, select
 
-from psa_erp_assets.adapters.store import schema_access
+from psa_erp_assets.adapters.store import schema_access, schema_audit
 from psa_erp_assets.console.gate import AccessSetUp
 from psa_erp_assets.domain.access import Grant, Permission, Role
-from psa_erp_assets.services import accounts
+from psa_erp_assets.services import accounts, refusals
 from psa_erp_assets.services.accounts import THIS_MACHINE, AccessRefusedError
 from psa_erp_assets_tests.support.access import ENTITIES, LASTS, NOW, PASSWORD, add_account, add_token, csrf_of, sign_in
 from psa_erp_assets_tests.support.console import ENTRY, KEY, TENANT, fill, make_app, served
@@ -74,6 +74,70 @@ def test_signing_in_and_out(place: Place) -> None:
         # The secret itself is of no use any more, not just forgotten by the browser.
         browser.cookies.set("psa_erp", kept)
         assert not is_in(browser)
+
+
+def told(place: Place, kind: str) -> list[tuple[str, dict[str, object]]]:
+    """Subjects and details of the audit entries of a kind, in order."""
+    entry = schema_audit.audit_entry.c
+    with place.engine.connect() as connection:
+        rows = connection.execute(select(entry.subject, entry.detail).where(entry.kind == kind).order_by(entry.id))
+        return [(row.subject, row.detail) for row in rows]
+
+
+def test_failed_sign_ins_and_sign_outs_are_in_the_log(place: Place) -> None:
+    """Nobody could tell afterwards who was tried from where, and when somebody left."""
+    for _ in range(7):
+        browser, _ = sign_in(place.address, "ada", "wrong password, again")
+        browser.close()
+    browser, _ = sign_in(place.address, "my secret pass phrase", "x")
+    browser.close()
+    failed = told(place, "access.sign_in_failed")
+    assert [(subject, detail["closes_for_a_while"]) for subject, detail in failed] == [
+        ("ada", False),
+        ("ada", True),
+        ("unknown", False),
+    ]
+    with place.engine.connect() as connection:
+        everything = str(connection.execute(select(schema_audit.audit_entry)).all())
+        values = connection.execute(select(schema_audit.audit_personal.c.value)).scalars().all()
+    assert "pass phrase" not in everything, "what was typed as the name may be a password"
+    assert set(values) == {"127.0.0.1"}
+    place.clock.pass_(minutes=16)
+    browser, _ = sign_in(place.address, "ada")
+    with closing(browser):
+        browser.post("/sign-out", data={"csrf": csrf_of(browser.get("/account"))})
+    assert told(place, "access.signed_out") == [("ada", {"browsers": 1})]
+
+
+def test_whoever_is_refused_without_end_does_not_fill_the_log(place: Place) -> None:
+    """An attacker with many names or addresses could bury everything else in the log, or fill the disk."""
+    for number in range(refusals.MOST + 30):
+        kind, detail = "access.sign_in_failed", {"number": number}
+        refusals.note_refusal(place.engine, TENANT, kind=kind, subject="unknown", detail=detail, now=place.clock())
+    assert len(told(place, "access.sign_in_failed")) == refusals.MOST
+    assert [subject for subject, _ in told(place, "access.sign_in_failed.more")] == ["everybody"]
+    place.clock.pass_(minutes=61)
+    refusals.note_refusal(
+        place.engine, TENANT, kind="access.sign_in_failed", subject="ada", detail={}, now=place.clock()
+    )
+    assert len(told(place, "access.sign_in_failed")) == refusals.MOST + 1
+
+
+def test_a_token_that_is_of_no_use_any_more_is_told_of_once(place: Place) -> None:
+    """Nobody would see that somebody still tries a token that was revoked, or guesses at its secret."""
+    token = add_token(place.engine, "ada")
+    prefix = token.removeprefix("psaerp_").partition("_")[0]
+    tried = (token + "x", token, "psaerp_nobody00_x")
+    accounts.revoke_token(place.engine, TENANT, prefix, actor=THIS_MACHINE, now=place.clock())
+    with httpx.Client(base_url=place.address) as client:
+        for one in (*tried, *tried):
+            assert client.get("/api/status", headers={"Authorization": f"Bearer {one}"}).status_code == 401
+        assert [(s, d["why"]) for s, d in told(place, "access.token_refused")] == [
+            (f"token:{prefix}", "another secret")
+        ]
+        place.clock.pass_(minutes=61)
+        client.get("/api/status", headers={"Authorization": f"Bearer {token}"})
+    assert [d["why"] for _, d in told(place, "access.token_refused")] == ["another secret", "revoked"]
 
 
 def test_no_secret_is_in_the_store(place: Place) -> None:

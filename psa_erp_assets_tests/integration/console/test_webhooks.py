@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-from sqlalchemy import Engine, RowMapping, select, update
+from sqlalchemy import Engine, RowMapping, select, text, update
 
 from psa_erp_assets.adapters.store.deliveries import CHANNEL
 from psa_erp_assets.adapters.store.engine import make_engine
@@ -128,6 +128,8 @@ def test_headers_decide_what_can_be_read(shared_console: str, headers: dict[str,
         (b'{"a": "\\u0000"}', 422),
         (b'{"\\u0000": 1}', 422),
         (b'{"a": "\\ud800"}', 422),
+        (b'{"a": "\x1f"}', 400),
+        (b'{"a": "\\u001f"}', 202),
         (b'{"a": 1, "a": 2}', 202),
         (b'{"a": "\\u0000", "a": 2}', 422),
         (b'{"a": 1e400000}', 422),
@@ -245,6 +247,28 @@ def test_a_thousand_copies_at_once_are_one_row(console: str, store_engine: Engin
     assert answers == [202] * 1000
     [row] = rows(store_engine)
     assert row["copies"] == 1000
+
+
+def test_a_lost_connection_to_the_database_loses_no_delivery(console: str, store_engine: Engine) -> None:
+    """After a restart of PostgreSQL the next delivery would be answered 503, and a sender may wait hours to retry."""
+    its_own = text(
+        "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    assert post(console).status_code == 202
+    with store_engine.connect() as connection:
+        assert connection.scalar(its_own) > 0
+    assert post(console, b'{"id": "2"}').status_code == 202
+    assert len(rows(store_engine)) == 2
+
+
+def test_one_that_cannot_be_stored_is_refused_alone(console: str, store_engine: Engine) -> None:
+    """Deliveries that come together are written together: a poisoned one would take the others down with it."""
+    bodies = [b'{"id": %d, "n": %b}' % (n, b"1e400000" if n % 10 == 0 else b"1") for n in range(100)]
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda body: post(console, body).status_code, bodies))
+    assert answers == [422 if n % 10 == 0 else 202 for n in range(100)]
+    assert len(rows(store_engine)) == 90
 
 
 def test_without_a_database_the_sender_is_asked_to_come_again(closed_port: int) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, update
+from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.exc import DBAPIError
 
 from psa_erp_assets.adapters.store import (
@@ -46,7 +46,7 @@ from psa_erp_assets.domain.terms import (
 from psa_erp_assets.services import planning, touching
 from psa_erp_assets.services.deciding import decide_partition
 from psa_erp_assets.services.planning import Plan
-from psa_erp_assets_tests.support.facts import CONTRACT, DAY, PROJECT, TAX, TENANT, make_master, money
+from psa_erp_assets_tests.support.facts import CONTRACT, DAY, PROJECT, TAX, TENANT, bill_rate, make_master, money
 from psa_erp_assets_tests.support.store import NOW, SCOPE, keep_master, psa_payload, receive
 
 SEPTEMBER, OCTOBER = ServiceMonth(2026, 9), ServiceMonth(2026, 10)
@@ -454,6 +454,144 @@ def test_a_cap_that_is_lowered_takes_back_what_is_beyond_it(clean_store: Engine)
     [created] = [i.effect for i in planning.items_of(clean_store, plan, [Action.CREATE])]
     assert created is not None
     assert (created.amount, created.minutes) == (money("50.00"), 30)
+
+
+@pytest.mark.parametrize(
+    ("due", "term"),
+    [
+        (dt.date(2026, 9, 20), {"valid_from": dt.date(2026, 10, 1)}),
+        (dt.date(2026, 10, 3), {"valid_to": dt.date(2026, 9, 10)}),
+    ],
+    ids=["before the first month", "after the last month"],
+)
+def test_an_instalment_outside_the_term_is_billed(clean_store: Engine, due: dt.date, term: dict[str, Any]) -> None:
+    """A payment in advance, or a last one some weeks after the end, would be asked for by nobody."""
+    touch(clean_store, 0, replace(fixed_fee((due, "500.00")), **term))
+    month = f"{due:%Y-%m}"
+    assert month in dirty(clean_store)
+    assert acts(clean_store, sync(clean_store, 1, month)) == {("create", INSTALMENT.format(due)): 1}
+
+
+def capped_at(cap: str) -> Contract:
+    component = Component(code=MAIN, kind=ContractKind.CAPPED, cap=money(cap))
+    return replace(CONTRACT, kind=ContractKind.CAPPED, terms=Terms(components=(component,)))
+
+
+def live(engine: Engine) -> dict[str, Any]:
+    """What is billed of the entries, by the end of their ids."""
+    gone = (State.CANCELLED, State.WITHDRAWN, State.REVERSED)
+    return {p.object_id[-2:]: p.amount for p in billed(engine, *ENTRIES) if p.state not in gone and not p.target_key}
+
+
+LEAVING = ["another month", "another contract", "no contract", "deleted", "with its project"]
+
+
+@pytest.mark.parametrize("how", LEAVING)
+def test_a_month_that_its_last_work_has_left_is_settled_again(clean_store: Engine, how: str) -> None:
+    """What it left to the next month would count for ever: the cap would be used up by work that is elsewhere."""
+    with_project = how == "with its project"
+
+    def master(minute: int, of_second: str) -> None:
+        second = replace(PROJECT, id="PRJ-0002", code="PRJ-0002", psa_id="p2", erp_analytics={"2": "502"})
+        keep_master(
+            clean_store,
+            make_master(
+                contracts=(capped_at("150.00"), replace(CONTRACT, id="CTR-0002")),
+                projects=(PROJECT, replace(second, contract_id=of_second)),
+                bill_rates=(bill_rate(), bill_rate(id="PRJ-0002", project_id="PRJ-0002")),
+            ),
+            later(minute),
+        )
+        with clean_store.begin() as connection:
+            touching.mark_touched(connection, SCOPE, later(minute))
+
+    master(0, "CTR-0001" if with_project else "CTR-0002")
+    october = dt.date(2026, 10, 2)
+    first = psa_payload("e1", 60, project_id="p2" if with_project else "p1")
+    receive(clean_store, first, psa_payload("e2", 120, day=october))
+    sync_all_due(clean_store, 1)
+    assert live(clean_store) == {"e1": money("100.00"), "e2": money("50.00")}
+    moved = {
+        "another month": psa_payload("e1", 60, day=october - dt.timedelta(days=1)),
+        "another contract": psa_payload("e1", 60, project_id="p2"),
+        "no contract": psa_payload("e1", 60, project_id="p9"),
+        "deleted": psa_payload("e1", 60, deleted=True),
+    }
+    if with_project:
+        master(2, "CTR-0002")
+    else:
+        receive(clean_store, moved[how], now=later(2))
+    sync_all_due(clean_store, 3)
+    expected = {
+        "with its project": {"e1": money("100.00"), "e2": money("150.00")},
+        "another month": {"e1": money("100.00"), "e2": money("50.00")},
+        "another contract": {"e1": money("100.00"), "e2": money("150.00")},
+        "no contract": {"e2": money("150.00")},
+        "deleted": {"e2": money("150.00")},
+    }
+    assert live(clean_store) == expected[how]
+    with clean_store.connect() as connection:
+        left = contract_balances.before(connection, TENANT, "CTR-0001", OCTOBER)
+    assert left.of(MAIN).time == 0
+
+
+def sync_all_due(engine: Engine, minute: int) -> None:
+    """Plan and apply just what is due, until nothing is; the ERP does at once what it is asked for."""
+    for _ in range(4):
+        with engine.connect() as connection:
+            due = work_heads.dirty_partitions(connection, TENANT)
+        for partition, contracts in sorted(due.items()):
+            plan = planning.make_plan(
+                engine, SCOPE, partition, now=later(minute), created_by="test", contracts=contracts
+            )
+            planning.apply_plan(engine, SCOPE, plan.id, now=later(minute))
+            carry_out(engine)
+    assert not due
+
+
+def carry_out(engine: Engine) -> None:
+    """The ERP has done all that was planned, and what was taken back is."""
+    with engine.begin() as connection:
+        taken = select(schema.posting.c.target_key).where(
+            schema.posting.c.state == State.PLANNED.value, schema.posting.c.target_key.is_not(None)
+        )
+        table = schema.posting.c
+        gone = update(schema.posting).where(table.key.in_(taken)).values(state=State.WITHDRAWN.value)
+        connection.execute(gone)
+        started = (State.PLANNED.value, State.READY.value)
+        connection.execute(update(schema.posting).where(table.state.in_(started)).values(state=State.VERIFIED.value))
+
+
+def test_a_line_that_stays_through_a_gap_keeps_its_room_below_the_cap(clean_store: Engine) -> None:
+    """A gap takes nothing back, so that later work in its room would come to more than the cap in the ERP; and when the
+    gap is closed it would be taken back again."""
+    contract = capped_at("150.00")
+    second = replace(PROJECT, id="PRJ-0002", code="PRJ-0002", psa_id="p2", erp_analytics={"2": "502"})
+    rates = (bill_rate(), bill_rate(id="PRJ-0002", project_id="PRJ-0002"))
+
+    def mapped(minute: int, *, known: bool) -> None:
+        other = second if known else replace(second, erp_analytics={})
+        master = make_master(contracts=(contract,), projects=(PROJECT, other), bill_rates=rates)
+        keep_master(clean_store, master, later(minute))
+        with clean_store.begin() as connection:
+            touching.mark_touched(connection, SCOPE, later(minute))
+
+    mapped(0, known=True)
+    receive(clean_store, psa_payload("e1", 60, project_id="p2"))
+    sync(clean_store, 1)
+    verify_all(clean_store)
+    mapped(2, known=False)
+    receive(clean_store, psa_payload("e2", 120, day=DAY + dt.timedelta(days=1)), now=later(2))
+    sync(clean_store, 3)
+    verify_all(clean_store)
+    assert [p.amount for p in billed(clean_store, *ENTRIES)] == [money("100.00"), money("50.00")]
+    assert codes(clean_store) == {
+        ("project_not_in_erp", "time_entry:clockify:e1"),
+        ("cap_reached", "time_entry:clockify:e2"),
+    }
+    mapped(4, known=True)
+    assert acts(clean_store, sync(clean_store, 5), "time_entry:") == {("hold", "time_entry:clockify:e2"): 1}
+    assert [p.amount for p in billed(clean_store, *ENTRIES)] == [money("100.00"), money("50.00")]
 
 
 def test_an_amendment_reaches_the_months_from_its_date_on(clean_store: Engine) -> None:

@@ -46,7 +46,7 @@ class BambooHrClient:
 
         Somebody who is deleted between the list and the look at them is left out.
         """
-        found = (self._employee(employee_id) for employee_id in self._employee_ids())
+        found = (self.employee(employee_id) for employee_id in self.employee_ids())
         return [employee for employee in found if employee is not None]
 
     def compensation(self) -> list[dict[str, Any]]:
@@ -54,12 +54,14 @@ class BambooHrClient:
         path = "/api/v1/employees/all/tables/compensation"
         return expect_list(self._api.get(path), path)
 
-    def _employee(self, employee_id: str) -> dict[str, Any] | None:
+    def employee(self, employee_id: str) -> dict[str, Any] | None:
+        """One employee, as `employees` gives them; None if there is nobody of this id."""
         path = f"/api/v1/employees/{path_segment(employee_id)}"
         answer = self._api.get_or_none(path, {"fields": ",".join(EMPLOYEE_FIELDS)})
         return None if answer is None else expect_object(answer, path)
 
-    def _employee_ids(self) -> list[str]:
+    def employee_ids(self) -> list[str]:
+        """The ids of everybody, those who have left included."""
         path = "/api/v1/employees"
         found: list[str] = []
         seen: set[str] = set()

@@ -52,6 +52,14 @@ class HubSpotClient:
             "/crm/v3/objects/deals", {"properties": ",".join(DEAL_PROPERTIES), "associations": "companies"}
         )
 
+    def company_ids(self) -> list[str]:
+        """The ids of all companies that are not archived."""
+        return self._keys("/crm/v3/objects/companies")
+
+    def deal_ids(self) -> list[str]:
+        """The ids of all deals that are not archived."""
+        return self._keys("/crm/v3/objects/deals")
+
     def deal(self, deal_id: str) -> dict[str, Any] | None:
         """One deal, as `deals` gives them; None if it does not exist, or is archived."""
         return self._one(
@@ -68,6 +76,15 @@ class HubSpotClient:
     def _one(self, path: str, params: Mapping[str, str]) -> dict[str, Any] | None:
         answer = self._api.get_or_none(path, params)
         return None if answer is None else expect_object(answer, path)
+
+    def _keys(self, path: str) -> list[str]:
+        found = []
+        for item in self._all(path, {"properties": "hs_object_id"}):
+            key = item.get("id")
+            if not isinstance(key, str) or not key:
+                raise SourceAnswerError("GET", path, "lists an object that has no id", status=200)
+            found.append(key)
+        return found
 
     def _all(self, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

@@ -4,8 +4,10 @@ Nothing here knows what the sync has sent. Records entered by hand are read like
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from psa_erp_assets.adapters.connectors.tryton import documents
 from psa_erp_assets.adapters.connectors.tryton.documents import KINDS
@@ -15,6 +17,9 @@ from psa_erp_assets.adapters.connectors.tryton.rpc import TrytonRpc
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.erp import ErpDocument
+
+_KINDS = ("receivable", "revenue")
+"""Flags of Tryton's account types."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +61,30 @@ class BookedInvoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BookedPayment:
+    """Money that was put to an invoice: the line of the journal entry, and the entry's number once it is posted.
+
+    `amount` is in the invoice's currency, negative where money went back.
+    """
+
+    erp_id: str
+    invoice_id: str
+    number: str | None
+    paid_on: dt.date
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountBalance:
-    """What a month's entries bring to an account, debits less credits: the posted ones, and the drafts beside them."""
+    """What a month's entries bring to an account, debits less credits: the posted ones, and the drafts beside them.
+
+    `kind` is receivable, revenue or tax, for what invoices are booked on; None for other accounts.
+    """
 
     posted: Decimal
     draft: Decimal
+    kind: str | None = None
 
 
 class ReadBack:
@@ -168,32 +192,74 @@ class ReadBack:
             for row in self._rpc.search("account.invoice", domain, fields + amounts)
         ]
 
+    def payments(self, erp_company: str) -> list[BookedPayment]:
+        """What was paid of the company's customer invoices, by invoice and line of the payment's entry."""
+        domain = [["company", "=", int(erp_company)], ["type", "=", "out"], ["payment_lines", "!=", None]]
+        paid = self._rpc.search("account.invoice", domain, ["payment_lines", "currency.code", "currency"])
+        wanted = sorted({line for row in paid for line in row["payment_lines"]})
+        fields = ["move.number", "date", "debit", "credit", "amount_second_currency", "second_currency"]
+        found = self._rpc.search("account.move.line", [["id", "in", wanted]], fields) if wanted else []
+        lines = {row["id"]: row for row in found}
+        return [
+            BookedPayment(
+                erp_id=str(line),
+                invoice_id=str(row["id"]),
+                number=lines[line]["move."]["number"],
+                paid_on=lines[line]["date"],
+                amount=_received(lines[line], row["currency"]),
+                currency=row["currency."]["code"],
+            )
+            for row in paid
+            for line in row["payment_lines"]
+            if line in lines
+        ]
+
     def general_ledger(self, erp_company: str, month: ServiceMonth) -> dict[str, AccountBalance]:
         """What the month's entries bring to each account, by the account's code; accounts at zero are left out.
 
         In the company's currency, as Tryton adds it up itself, whoever made the entries.
         """
-        posted, both = (self._moved(erp_company, month, posted=only) for only in (True, False))
-        return {
-            code: AccountBalance(posted=posted.get(code, Decimal(0)), draft=total - posted.get(code, Decimal(0)))
-            for code, total in both.items()
-            if total or posted.get(code)
-        }
+        return self._balances(erp_company, {"from_date": month.first_day, "to_date": month.last_day})
 
-    def _moved(self, erp_company: str, month: ServiceMonth, *, posted: bool) -> dict[str, Decimal]:
-        context = {"company": int(erp_company), "from_date": month.first_day, "to_date": month.last_day}
+    def opening_balances(self, erp_company: str, month: ServiceMonth) -> dict[str, AccountBalance]:
+        """What all entries before a month have brought to each account, as `general_ledger` says it of a month."""
+        return self._balances(erp_company, {"to_date": month.first_day - dt.timedelta(days=1)})
+
+    def _balances(self, erp_company: str, dates: Mapping[str, dt.date]) -> dict[str, AccountBalance]:
+        taxes = self._rpc.search("account.tax", [["company", "=", int(erp_company)]], ["invoice_account"])
+        taxed = {row["invoice_account"] for row in taxes}
+        posted, both = (self._moved(erp_company, dates, posted=only) for only in (True, False))
+        found = {}
+        for account, row in both.items():
+            total = row["debit"] - row["credit"]
+            of_posted = posted[account]["debit"] - posted[account]["credit"] if account in posted else Decimal(0)
+            if total or of_posted:
+                kind = "tax" if account in taxed else next((k for k in _KINDS if row["type."][k]), None)
+                found[row["code"] or str(account)] = AccountBalance(
+                    posted=of_posted, draft=total - of_posted, kind=kind
+                )
+        return found
+
+    def _moved(self, erp_company: str, dates: Mapping[str, dt.date], *, posted: bool) -> dict[int, dict[str, Any]]:
         rows = self._rpc.call(
             "model.account.account.search_read",
             [["company", "=", int(erp_company)], ["type", "!=", None]],
-            *(0, None, None, ["code", "debit", "credit"]),
-            context={**context, "posted": posted, "active_test": False},
+            *(0, None, None, ["code", "debit", "credit", *(f"type.{kind}" for kind in _KINDS)]),
+            context={"company": int(erp_company), **dates, "posted": posted, "active_test": False},
         )
-        return {row["code"] or str(row["id"]): row["debit"] - row["credit"] for row in rows}
+        return {row["id"]: row for row in rows}
 
     def created_at(self, effect_type: EffectType, erp_id: str) -> dt.datetime | None:
         """When the ERP made a document, by its own clock; None if it has no such document."""
         rows = self._rpc.search(KINDS[effect_type].model, [["id", "=", int(erp_id)]], ["create_date"])
         return rows[0]["create_date"] if rows else None
+
+
+def _received(line: Mapping[str, Any], currency: int) -> Decimal:
+    """What a line on the receivable account takes from it, in the invoice's currency: its own, or the company's."""
+    if line["second_currency"] == currency:
+        return -Decimal(line["amount_second_currency"])
+    return Decimal(line["credit"] - line["debit"])
 
 
 def _text(record_id: int | None) -> str | None:
