@@ -451,12 +451,11 @@ def _moved_on(before: ComponentBalance, decision: Decision) -> ComponentBalance:
     line, cost = decision.effect(_BILLING), decision.effect(EffectType.COST_TRANSACTION)
     billed = line.amount.amount if isinstance(line, BillingLine) else _ZERO
     as_billed = isinstance(line, BillingLine) and line.account is BilledTo.REVENUE
-    return replace(
-        before,
-        billed=before.billed + billed,
-        earned=before.earned + (billed if as_billed else _ZERO),
+    return before.moved_on(
+        billed=billed,
+        earned=billed if as_billed else _ZERO,
         cost=before.cost if cost is None else added(before.cost, cost.amount.currency, cost.amount.amount),
-        minutes=before.minutes + decision.minutes,
+        minutes=decision.minutes,
     )
 
 

@@ -48,6 +48,24 @@ class ComponentBalance:
     entered_loss: Mapping[str, Decimal] = field(default_factory=dict)
     retainer: tuple[RetainerHours, ...] = ()
 
+    def moved_on(
+        self, *, billed: Decimal, earned: Decimal, cost: Mapping[str, Decimal], minutes: int
+    ) -> "ComponentBalance":
+        """With so much more billed, earned and worked, and the cost as given. Made directly: each entry makes one."""
+        return ComponentBalance(
+            billed=self.billed + billed,
+            time=self.time,
+            exact=self.exact,
+            milestones=self.milestones,
+            earned=self.earned + earned,
+            cost=cost,
+            provided=self.provided,
+            minutes=self.minutes + minutes,
+            entered=self.entered,
+            entered_loss=self.entered_loss,
+            retainer=self.retainer,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:

@@ -117,7 +117,8 @@ def decide_partition(
     about = [decision.object_id for decision in (*alone, *elsewhere)]
     choices = period_choices.of_objects(connection, tenant, about)
     with_choice = {object_id for object_id, _ in choices}
-    given_up = exception_work.write_offs_of(connection, tenant, about)
+    stopped = [decision.object_id for decision in (*alone, *elsewhere) if decision.holds]
+    given_up = exception_work.write_offs_of(connection, tenant, stopped) if stopped else {}
     return Decided(
         decisions=tuple(written_off(chosen(d, choices), given_up) for d in sorted(alone, key=lambda d: d.object_id)),
         items=items,

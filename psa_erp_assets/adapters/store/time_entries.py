@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, insert, select
+from sqlalchemy import Connection, and_, insert, select
 
 from psa_erp_assets.adapters.store import work_heads
 from psa_erp_assets.adapters.store.schema import time_entry, work_head
@@ -12,7 +12,24 @@ from psa_erp_assets.adapters.store.work_heads import Head, Partition
 from psa_erp_assets.domain.decision import Route
 from psa_erp_assets.domain.records import ApprovalState, TimeEntry
 
-_CURRENT = select(time_entry).join(
+_STATES = {state.value: state for state in ApprovalState}
+_ENTRY = time_entry.c
+_CURRENT = select(
+    _ENTRY.entry_id,
+    _ENTRY.revision,
+    _ENTRY.state,
+    _ENTRY.psa_user_id,
+    _ENTRY.psa_project_id,
+    _ENTRY.service_date,
+    _ENTRY.minutes,
+    _ENTRY.billable,
+    _ENTRY.description,
+    _ENTRY.started_at,
+    _ENTRY.time_zone,
+    _ENTRY.inbox_id,
+    _ENTRY.task,
+    _ENTRY.work_types,
+).join(
     work_head,
     and_(
         time_entry.c.tenant == work_head.c.tenant,
@@ -77,20 +94,37 @@ def add_revisions(
     work_heads.put(connection, tenant, heads, now)
 
 
-def _entry(row: Row[Any]) -> TimeEntry:
+def _entry(row: Sequence[Any]) -> TimeEntry:
+    # By position: a name is looked up anew for each of a million rows.
+    (
+        entry_id,
+        revision,
+        state,
+        psa_user_id,
+        psa_project_id,
+        service_date,
+        minutes,
+        billable,
+        description,
+        started_at,
+        time_zone,
+        payload_id,
+        task,
+        work_types,
+    ) = row
     return TimeEntry(
-        id=row.entry_id,
-        revision=row.revision,
-        state=ApprovalState(row.state),
-        psa_user_id=row.psa_user_id,
-        psa_project_id=row.psa_project_id,
-        service_date=row.service_date,
-        minutes=row.minutes,
-        billable=row.billable,
-        description=row.description,
-        started_at=row.started_at,
-        time_zone=row.time_zone,
-        payload_id=row.inbox_id,
-        task=row.task,
-        work_types=tuple(row.work_types),
+        id=entry_id,
+        revision=revision,
+        state=_STATES[state],
+        psa_user_id=psa_user_id,
+        psa_project_id=psa_project_id,
+        service_date=service_date,
+        minutes=minutes,
+        billable=billable,
+        description=description,
+        started_at=started_at,
+        time_zone=time_zone,
+        payload_id=payload_id,
+        task=task,
+        work_types=tuple(work_types),
     )
