@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import ARRAY, Connection, Text, cast, func, insert, select, text, update
+from sqlalchemy import ARRAY, Connection, Text, and_, cast, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from psa_erp_assets.adapters import audit_notes
@@ -140,7 +140,9 @@ def story(sandbox: SandboxServer, people: Actors, make_tryton: MakeTryton, open_
     with runtime.engine.begin() as connection:
         exceptions.open_or_touch(connection, tenant, "plan", [trouble], runtime.clock())
         [item] = connection.execute(
-            select(schema.exception_item.c.id).where(schema.exception_item.c.object_id == object_id)
+            select(schema.exception_item.c.id).where(
+                schema.exception_item.c.tenant == tenant, schema.exception_item.c.object_id == object_id
+            )
         ).scalars()
     work = Work(runtime.engine, runtime.scope, actor("ada"), runtime.clock())
     exception_work.note(work, Chosen((item,)), f"asked, who {WROTE}")
@@ -161,7 +163,9 @@ def by_hand(connection: Connection, tenant: str, person: str, object_id: str, no
     full = (
         connection.execute(
             select(schema.master_record.c.body["name"].astext).where(
-                schema.master_record.c.object_type == "psa_user", schema.master_record.c.body["psa_id"].astext == person
+                schema.master_record.c.tenant == tenant,
+                schema.master_record.c.object_type == "psa_user",
+                schema.master_record.c.body["psa_id"].astext == person,
             )
         )
         .scalars()
@@ -196,9 +200,9 @@ def by_hand(connection: Connection, tenant: str, person: str, object_id: str, no
     )  # fmt: skip
     connection.execute(
         insert(field_drift).values(
-            **at, entity="employee", canonical_id=_number(connection, person), field="name", owner_system="bamboohr",
-            owner_value=full, other_system="clockify", other_id=person, other_value=LAST_NAME, on_change="ignore",
-            first_seen_at=now, last_seen_at=now, resolved_at=now,
+            **at, entity="employee", canonical_id=_number(connection, tenant, person), field="name",
+            owner_system="bamboohr", owner_value=full, other_system="clockify", other_id=person,
+            other_value=LAST_NAME, on_change="ignore", first_seen_at=now, last_seen_at=now, resolved_at=now,
         )
     )  # fmt: skip
     connection.execute(
@@ -207,9 +211,9 @@ def by_hand(connection: Connection, tenant: str, person: str, object_id: str, no
             body={"text": f"about {full}"}, created_at=now, next_attempt_at=now, sent_at=now,
         )
     )  # fmt: skip
-    theirs = schema.posting.c.object_id == object_id
+    theirs = and_(schema.posting.c.tenant == tenant, schema.posting.c.object_id == object_id)
     connection.execute(update(schema.posting).where(theirs).values(fault_detail=f"no tax for {full}"))
-    [plan] = connection.execute(select(func.max(schema.plan.c.id))).scalars()
+    [plan] = connection.execute(select(func.max(schema.plan.c.id)).where(schema.plan.c.tenant == tenant)).scalars()
     connection.execute(
         update(schema.plan)
         .where(schema.plan.c.id == plan)
@@ -226,7 +230,7 @@ def by_hand(connection: Connection, tenant: str, person: str, object_id: str, no
     )  # fmt: skip
     [decision] = connection.execute(
         select(schema.decision)
-        .where(schema.decision.c.object_id == object_id)
+        .where(schema.decision.c.tenant == tenant, schema.decision.c.object_id == object_id)
         .order_by(schema.decision.c.id.desc())
         .limit(1)
     ).mappings()
@@ -240,10 +244,10 @@ def by_hand(connection: Connection, tenant: str, person: str, object_id: str, no
     )
 
 
-def _number(connection: Connection, person: str) -> str:
+def _number(connection: Connection, tenant: str, person: str) -> str:
     table = schema.master_record.c
     query = select(table.canonical_id).where(
-        table.object_type == "employee", table.body["psa_user_id"].astext == person
+        table.tenant == tenant, table.object_type == "employee", table.body["psa_user_id"].astext == person
     )
     return str(connection.execute(query.limit(1)).scalar_one())
 

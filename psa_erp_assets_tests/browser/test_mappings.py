@@ -42,7 +42,7 @@ def test_from_the_list_to_an_accepted_mapping_and_back(
     page.get_by_role("button", name="Accept from 2026-09-15").click()
     expect(page.get_by_text("accepted", exact=True)).to_be_visible()
     page.goto(f"{console_with_open_joins}/mappings?tab=decisions")
-    page.locator("summary").first.click()
+    page.locator("main summary").first.click()
     page.get_by_placeholder("Reason").fill("somebody else after all")
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("undone by", exact=False)).to_be_visible()
