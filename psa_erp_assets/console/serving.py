@@ -14,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _MOST_BYTES = 64 * 1024
 _NOT_STARTED = 3
+_IDLE_SECONDS = 75
+"""How long a connection may rest: longer than senders and proxies keep theirs, who else write into a closed one."""
 
 
 class _Together:
@@ -68,6 +70,7 @@ def configuration(app: ASGIApp, *, host: str, port: int, patience_seconds: int |
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=patience_seconds,
     )
 
