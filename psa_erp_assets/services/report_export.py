@@ -12,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
+import pymupdf_fonts
+
 from psa_erp_assets.adapters.reporting_file import Reader
 from psa_erp_assets.services.report_filters import Filters
 from psa_erp_assets.services.report_model import Column, Report, Section
@@ -138,8 +140,7 @@ def to_xlsx(sheets: Sequence[Sheet], about: Sequence[str]) -> bytes:
 
 def to_pdf(title: str, about: Sequence[str], sheets: Sequence[Sheet]) -> bytes:
     """Tables as a document of A4 pages, with a font that has Latin, Greek and Cyrillic letters."""
-    import pymupdf_fonts  # noqa: PLC0415 - it takes long, and few ask for it
-    from fpdf import FPDF, FontFace  # noqa: PLC0415
+    from fpdf import FPDF, FontFace  # noqa: PLC0415 - it takes long, and few ask for it
 
     class Document(FPDF):
         """Pages with their number at the foot."""

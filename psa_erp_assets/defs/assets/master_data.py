@@ -191,7 +191,7 @@ def touched_time_entries(context: dg.AssetExecutionContext) -> dg.MaterializeRes
     pool=policies.CRM_POOL,
 )
 def source_keys(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-    from psa_erp_assets.services import key_sweep  # noqa: PLC0415
+    from psa_erp_assets.services import key_sweep  # noqa: PLC0415 - services are imported by runs alone
 
     runtime = runtime_of(context)
     found = key_sweep.sweep_keys(runtime, runtime.clock())
