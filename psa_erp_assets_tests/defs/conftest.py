@@ -9,20 +9,14 @@ import dagster as dg
 import pytest
 import yaml
 
-from psa_erp_assets.adapters import postgres
 from psa_erp_assets.adapters.postgres import ServerInfo
 from psa_erp_assets.definitions import build_defs
 from psa_erp_assets.sandbox.actors import Actors, actors_at
 from psa_erp_assets.sandbox.company import build_company
 from psa_erp_assets.sandbox.serve import running_sandbox
 from psa_erp_assets.sandbox.tryton.build import SYNC_USER, Kind
-from psa_erp_assets.services.runtime import (
-    DAGSTER_DATABASE,
-    LAKE_DATABASE,
-    OPERATIONAL_DATABASE,
-    prepare,
-)
 from psa_erp_assets.settings import REPOSITORY, Settings, load_settings
+from psa_erp_assets_tests.support.postgres import sync_databases
 from psa_erp_assets_tests.support.tryton import MakeTryton
 
 CONFIG = REPOSITORY / "data" / "config"
@@ -57,10 +51,8 @@ def daemon_instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def environ(postgres_server: ServerInfo, catalog_home: Path) -> Iterator[Mapping[str, str]]:
     """What points settings at the session's PostgreSQL, with fresh databases of the sync in it."""
-    prepare(postgres_server)
-    yield {"PSA_ERP_HOME": str(catalog_home), "PSA_ERP_DATABASE_URL": postgres_server.url("postgres")}
-    for name in (OPERATIONAL_DATABASE, LAKE_DATABASE, DAGSTER_DATABASE):
-        postgres.drop_database(postgres_server, name)
+    with sync_databases(postgres_server):
+        yield {"PSA_ERP_HOME": str(catalog_home), "PSA_ERP_DATABASE_URL": postgres_server.url("postgres")}
     shutil.rmtree(catalog_home / "lake", ignore_errors=True)
 
 

@@ -10,22 +10,15 @@ from decimal import Decimal
 import pytest
 from typer.testing import CliRunner
 
-from psa_erp_assets.adapters import postgres
 from psa_erp_assets.adapters.postgres import ServerInfo
 from psa_erp_assets.adapters.store import reporting_runs
 from psa_erp_assets.cli.app import app
 from psa_erp_assets.domain.report_changes import CAUSES, MEASURES, Cause, Change, Measure
 from psa_erp_assets.services import as_of, lake_upkeep, reporting
 from psa_erp_assets.services.as_of import ReportingRun
-from psa_erp_assets.services.runtime import (
-    DAGSTER_DATABASE,
-    LAKE_DATABASE,
-    OPERATIONAL_DATABASE,
-    Runtime,
-    open_runtime,
-    prepare,
-)
+from psa_erp_assets.services.runtime import Runtime, open_runtime
 from psa_erp_assets.settings import load_settings
+from psa_erp_assets_tests.support.postgres import sync_databases
 from psa_erp_assets_tests.support.report_lake import DAY, MONTH, LakeBooks
 
 # Models are in an order in which each comes after its inputs.
@@ -41,11 +34,9 @@ WANTED = (
 
 @pytest.fixture(scope="module")
 def environ(postgres_server: ServerInfo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    prepare(postgres_server)
-    home = tmp_path_factory.mktemp("home")
-    yield {"PSA_ERP_HOME": str(home), "PSA_ERP_DATABASE_URL": postgres_server.url("postgres")}
-    for name in (OPERATIONAL_DATABASE, LAKE_DATABASE, DAGSTER_DATABASE):
-        postgres.drop_database(postgres_server, name)
+    with sync_databases(postgres_server):
+        home = tmp_path_factory.mktemp("home")
+        yield {"PSA_ERP_HOME": str(home), "PSA_ERP_DATABASE_URL": postgres_server.url("postgres")}
 
 
 @pytest.fixture(scope="module")

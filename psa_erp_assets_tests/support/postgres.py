@@ -3,6 +3,7 @@
 import itertools
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from psa_erp_assets.adapters import postgres
 from psa_erp_assets.adapters.postgres import ServerInfo
 from psa_erp_assets.adapters.store.engine import make_engine
 from psa_erp_assets.adapters.store.migrate import migrate
+from psa_erp_assets.services.runtime import DAGSTER_DATABASE, LAKE_DATABASE, OPERATIONAL_DATABASE, prepare
 
 # Tests lose nothing in a power cut, and databases are created by the dozen.
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
@@ -66,6 +68,20 @@ def store_engine(store_url: str) -> Iterator[Engine]:
     engine = make_engine(store_url)
     yield engine
     engine.dispose()
+
+
+@contextmanager
+def sync_databases(server: ServerInfo) -> Iterator[None]:
+    """The databases that an installation has, under the names that it gives them, and gone with its test.
+
+    A lake that stayed behind would refuse the next installation, because its files lie in another home.
+    """
+    prepare(server)
+    try:
+        yield
+    finally:
+        for name in (OPERATIONAL_DATABASE, LAKE_DATABASE, DAGSTER_DATABASE):
+            postgres.drop_database(server, name)
 
 
 def _fresh(server: ServerInfo, template: str) -> Iterator[str]:

@@ -23,8 +23,9 @@ from psa_erp_assets.sandbox.serve import SandboxServer
 from psa_erp_assets.sandbox.tryton.build import SYNC_USER
 from psa_erp_assets.services import read_back, reconciliation, refresh, sync
 from psa_erp_assets.services.deciding import decide_partition
-from psa_erp_assets.services.runtime import Runtime, open_runtime, prepare
+from psa_erp_assets.services.runtime import Runtime, open_runtime
 from psa_erp_assets.settings import REPOSITORY, load_settings
+from psa_erp_assets_tests.support.postgres import sync_databases
 from psa_erp_assets_tests.support.tryton import RunningTryton
 
 _numbers = itertools.count(1)
@@ -150,7 +151,7 @@ Open = Callable[[SandboxServer, RunningTryton], Company]
 @pytest.fixture(scope="module")
 def open_company(postgres_server: ServerInfo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     """Makes tenants, each with a store and settings of its own at the sandbox and the Tryton that it is given."""
-    with ExitStack() as stack:
+    with sync_databases(postgres_server), ExitStack() as stack:
 
         def make(sandbox: SandboxServer, tryton: RunningTryton) -> Company:
             home = tmp_path_factory.mktemp("home")
@@ -177,7 +178,6 @@ def open_company(postgres_server: ServerInfo, tmp_path_factory: pytest.TempPathF
                     connections["erp"]["password"]: tryton.server.credentials.passwords[SYNC_USER],
                 }
             )
-            prepare(postgres_server)
             return Company(stack.enter_context(open_runtime(settings)), sandbox, tryton, config)
 
         yield make
