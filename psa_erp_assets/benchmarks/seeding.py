@@ -82,8 +82,7 @@ def _seed_master(engine: Engine, conninfo: str, world: World) -> None:
     with psycopg.connect(conninfo) as connection:
         _copy(connection, "master_record", _MASTER, rows)
     with engine.begin() as connection:
-        for contract_id, balance in world.opening.items():
-            contract_balances.put(connection, TENANT, contract_id, _BEFORE, closing=balance, now=SEEDED_AT)
+        contract_balances.put(connection, TENANT, _BEFORE, closings=world.opening, now=SEEDED_AT)
         contract_months.refresh(connection, world.scope, world.master, SEEDED_AT)
 
 

@@ -88,7 +88,10 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parties:
-    """Who and what a fact is about, as of its date, and what is wrong with them."""
+    """Who and what a fact is about, as of its date, and what is wrong with them.
+
+    `pricing` is how billable time is priced, None where it needs no price.
+    """
 
     where: Route
     mode: Mode
@@ -98,6 +101,7 @@ class Parties:
     component: Component | None
     employee: Employee | None
     analytic: str | None
+    pricing: PricingTerms | None
     troubles: tuple[Trouble, ...]
     versions: Mapping[str, str]
 
@@ -181,12 +185,14 @@ class _Billing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TimeTerms:
-    """What follows for time of one person, project, date, task and kind of work, however many minutes there are."""
+    """What follows for time of one person, project, date, task and kind of work, however many minutes there are.
+
+    All but what it costs, which depends on the person and the FX rates of the day alone.
+    """
 
     who: Parties
     outcome: Outcome
     billing: _Billing | None
-    labor: LaborRate | None
     holds: tuple[Hold, ...]
     versions: Mapping[str, str]
     reasons: tuple[str, ...]
@@ -290,6 +296,7 @@ class Decider:
             component=component,
             employee=employee,
             analytic=project.analytic_in(entity.erp_company) if project and entity else None,
+            pricing=contract.terms.pricing if contract and component and _needs_price(component) else None,
             troubles=tuple(troubles),
             versions=versions,
         )
@@ -336,19 +343,23 @@ class Decider:
         return [Trouble("field_drift", detail) for detail in found if detail is not None]
 
     def _time(self, entry: TimeEntry) -> Decision:
+        who = self.parties(entry.psa_user_id, entry.psa_project_id, entry.service_date)
         if entry.state is not ApprovalState.APPROVED or entry.minutes == 0:
-            who = self.parties(entry.psa_user_id, entry.psa_project_id, entry.service_date)
             return _nothing(entry, who.where, entry.minutes, who.mode)
-        kind = (entry.psa_user_id, entry.psa_project_id, entry.task, entry.work_types, entry.billable)
-        terms = self._terms_of.get(kind, entry.service_date, lambda: self._time_terms(entry))
-        who, rounding, effects, reasons = terms.who, self.rules.rounding, list[Effect](), terms.reasons
+        terms = self._terms_of.get(self._kind(entry, who), entry.service_date, lambda: self._time_terms(entry, who))
+        rounding, effects = self.rules.rounding, list[Effect]()
+        holds, versions, reasons = terms.holds, terms.versions, terms.reasons
         if terms.billing is not None:
             line = terms.billing.line(entry, rounding)
             effects.append(line)
             if line.minutes != entry.minutes:
                 reasons = (*reasons, f"{entry.minutes} min rounded up to {line.minutes}")
-        if terms.labor is not None and who.analytic is not None:
-            costed = cost_of(terms.labor, entry, analytic=who.analytic, rounding=rounding)
+        labor = self._labor(who, entry.service_date)
+        if isinstance(labor, CostGap):
+            holds = (*holds, Hold(labor.code, _COST, labor.detail))
+        elif labor is not None and not who.troubles and who.analytic is not None:
+            versions = {**versions, **labor.versions}
+            costed = cost_of(labor, entry, analytic=who.analytic, rounding=rounding)
             effects.append(costed.cost)
             if costed.charge is not None:
                 effects.append(costed.charge)
@@ -359,27 +370,33 @@ class Decider:
             outcome=terms.outcome,
             minutes=entry.minutes,
             effects=tuple(effects),
-            holds=terms.holds,
-            versions=terms.versions,
+            holds=holds,
+            versions=versions,
             component=who.component.code if who.component else None,
             reasons=reasons,
             mode=who.mode,
             held_rate=terms.held_rate,
         )
 
-    def _time_terms(self, entry: TimeEntry) -> "_TimeTerms":
-        """All about an entry that does not depend on its minutes: what it is billed and costed by, or what holds it."""
-        who = self.parties(entry.psa_user_id, entry.psa_project_id, entry.service_date)
+    def _kind(self, entry: TimeEntry, who: Parties) -> _Kind:
+        """What the terms of an entry depend on beside its date: of its task and work, only what a price depends on."""
+        task, work_types = None, ()
+        if entry.billable and who.pricing is not None:
+            task = entry.task if self.master.prices_task(entry.task) else None
+            work_types = tuple(t for t in entry.work_types if t in who.pricing.multipliers)
+        return entry.psa_user_id, entry.psa_project_id, task, work_types, entry.billable
+
+    def _time_terms(self, entry: TimeEntry, who: Parties) -> "_TimeTerms":
+        """All about an entry's billing that does not depend on its minutes, and what is wrong with the work itself."""
         draft = _Draft(versions=dict(who.versions))
         billable = entry.billable and (who.component is None or who.component.kind is not ContractKind.NON_BILLABLE)
         covered = billable and who.component is not None and _is_covered(who.component)
         billing = None
         if billable:
             draft.holds += [t.hold(_BILLING) for t in who.troubles]
-            if not covered:
-                billing = self._billing(entry, who, draft)
+            if who.pricing is not None:
+                billing = self._billing(entry, who, who.pricing, draft)
         draft.holds += [t.hold(_COST) for t in who.troubles]
-        labor = self._labor(entry, who, draft)
         if not billable:
             outcome = Outcome.NON_BILLABLE
         elif draft.held(_BILLING):
@@ -390,14 +407,13 @@ class Decider:
             who=who,
             outcome=outcome,
             billing=billing,
-            labor=labor,
             holds=tuple(draft.holds),
             versions=draft.versions,
             reasons=tuple(draft.reasons),
             held_rate=draft.held_rate,
         )
 
-    def _billing(self, entry: TimeEntry, who: Parties, draft: _Draft) -> "_Billing | None":
+    def _billing(self, entry: TimeEntry, who: Parties, pricing: PricingTerms, draft: _Draft) -> "_Billing | None":
         """How minutes are billed at the rate as of the service date."""
         entity, contract, project, employee = who.entity, who.contract, who.project, who.employee
         if contract is None or project is None or who.component is None:
@@ -432,33 +448,26 @@ class Decider:
             rate=rate,
             tax=buyer.tax,
             account=billed_to(who.component),
-            pricing=contract.terms.pricing,
+            pricing=pricing,
         )
 
-    def _labor(self, entry: TimeEntry, who: Parties, draft: _Draft) -> LaborRate | None:
-        """The labor cost in the currency of the entity that sells the work, at the FX rate of the service date."""
+    def _labor(self, who: Parties, on: dt.date) -> LaborRate | CostGap | None:
+        """What an hour costs the entity that sells the work, at the FX rates of the service date."""
         entity, employee = who.entity, who.employee
         if entity is None or employee is None or who.project is None:
             return None
-        rate = self._labor_of.get(
+        return self._labor_of.get(
             (employee.id, entity.code),
-            entry.service_date,
+            on,
             lambda: labor_rate(
                 employee=employee,
                 selling=entity,
                 employing=self.master.legal_entity(employee.legal_entity),
-                on=entry.service_date,
+                on=on,
                 master=self.master,
                 policy=self.rules.cost,
             ),
         )
-        if isinstance(rate, CostGap):
-            draft.holds.append(Hold(rate.code, _COST, rate.detail))
-            return None
-        if draft.held(_COST) or who.analytic is None:
-            return None
-        draft.versions |= rate.versions
-        return rate
 
     def _expense(self, expense: Expense) -> Decision:
         who = self.parties(expense.psa_user_id, expense.psa_project_id, expense.service_date)
@@ -623,6 +632,11 @@ def billed_to(component: Component) -> BilledTo:
     """The account that a component's lines credit."""
     as_billed = component.recognition.method is Recognition.AS_BILLED
     return BilledTo.REVENUE if as_billed else BilledTo.CONTRACT_BALANCE
+
+
+def _needs_price(component: Component) -> bool:
+    """Whether time is billed by the hour."""
+    return component.kind is not ContractKind.NON_BILLABLE and not _is_covered(component)
 
 
 def _is_covered(component: Component) -> bool:

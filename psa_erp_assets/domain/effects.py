@@ -156,11 +156,9 @@ _CLASSES: dict[EffectType, type[Effect]] = {
     EffectType.INTERCOMPANY_CHARGE: IntercompanyCharge,
     EffectType.REVENUE_ENTRY: RevenueEntry,
 }
-_ALWAYS = {of: ("effect_type", *(f.name for f in fields(of) if f.default is MISSING)) for of in _CLASSES.values()}
-_READ = {of: attrgetter(*names) for of, names in _ALWAYS.items()}
-_UNLESS_DEFAULT = {
-    of: tuple((f.name, f.default) for f in fields(of) if f.default is not MISSING) for of in _CLASSES.values()
-}
+_NAMES = {of: ("effect_type", *(f.name for f in fields(of))) for of in _CLASSES.values()}
+_READ = {of: attrgetter(*names) for of, names in _NAMES.items()}
+_DEFAULTS = {of: tuple((f.name, f.default) for f in fields(of) if f.default is not MISSING) for of in _CLASSES.values()}
 _MONEY, _DATES = ("per_hour", "amount"), ("service_date", "posting_date")
 _ENUMS: dict[tuple[EffectType, str], type[enum.StrEnum]] = {
     (EffectType.BILLING_LINE, "account"): BilledTo,
@@ -218,11 +216,10 @@ def payload_text(effect: Effect) -> str:
 def _said(effect: Effect) -> dict[str, Any]:
     """The fields that make the payload, by their names."""
     kind = type(effect)
-    said = dict(zip(_ALWAYS[kind], _READ[kind](effect), strict=True))
-    for name, default in _UNLESS_DEFAULT[kind]:
-        value = getattr(effect, name)
-        if value != default:
-            said[name] = value
+    said = dict(zip(_NAMES[kind], _READ[kind](effect), strict=True))
+    for name, default in _DEFAULTS[kind]:
+        if said[name] == default:
+            del said[name]
     return said
 
 

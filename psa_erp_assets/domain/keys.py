@@ -18,17 +18,15 @@ def posting_key(*, tenant: str, erp_company: str, effect_type: str, object_id: s
     Never the payload, a time or an attempt, so that every retry of an effect has the key of the first try.
     Length prefixes keep it injective: ("ab", "c") and ("a", "bc") differ.
     """
-    prefix = _prefixed(KEY_VERSION) + _prefixed(tenant) + _prefixed(erp_company) + _prefixed(effect_type)
+    before, after = _prefixed(KEY_VERSION, tenant, erp_company, effect_type), _prefixed(str(revision), leg)
     raw = object_id.encode()
-    rest = len(raw).to_bytes(4, "big") + raw + _prefixed(str(revision)) + _prefixed(leg)
-    return hashlib.sha256(prefix + rest).hexdigest()[:32]
+    return hashlib.sha256(b"".join((before, len(raw).to_bytes(4, "big"), raw, after))).hexdigest()[:32]
 
 
 @cache
-def _prefixed(part: str) -> bytes:
-    """A part that many keys share, with its length before it."""
-    raw = part.encode()
-    return len(raw).to_bytes(4, "big") + raw
+def _prefixed(*parts: str) -> bytes:
+    """Parts that many keys share, each with its length before it."""
+    return b"".join(len(raw).to_bytes(4, "big") + raw for raw in map(str.encode, parts))
 
 
 def canonical_json(body: Mapping[str, Any]) -> str:

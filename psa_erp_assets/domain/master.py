@@ -126,6 +126,7 @@ class MasterData:
     _bill: Mapping[tuple[str, str | None], Sequence[BillRate]] = field(init=False, repr=False)
     _cost: Mapping[str, Sequence[CostRate]] = field(init=False, repr=False)
     _card_names: frozenset[str] = field(init=False, repr=False)
+    _priced_tasks: frozenset[str] = field(init=False, repr=False)
     _contract_lines: Mapping[str | None, _Lines] = field(init=False, repr=False)
     _card_lines: Mapping[tuple[str, bool], _Lines] = field(init=False, repr=False)
     _fx: Mapping[tuple[str, str], Sequence[FxRate]] = field(init=False, repr=False)
@@ -156,6 +157,7 @@ class MasterData:
             "_bill": _newest_first(self.bill_rates, lambda r: (r.project_id, r.employee_id)),
             "_cost": _newest_first(self.cost_rates, lambda r: r.employee_id),
             "_card_names": frozenset(r.card for r in self.rate_cards),
+            "_priced_tasks": frozenset(r.task for r in self.rate_cards if r.task is not None),
             "_contract_lines": {contract: _Lines.of(lines) for contract, lines in for_contracts.items()},
             "_card_lines": {where: _Lines.of(lines) for where, lines in for_all.items()},
             "_fx": fx,
@@ -242,6 +244,10 @@ class MasterData:
     def has_rate_card(self, card: str) -> bool:
         """Whether there is a line of a card of this name, for whatever date."""
         return card in self._card_names
+
+    def prices_task(self, task: str | None) -> bool:
+        """Whether a line of any card names this task; otherwise work at it is priced as work without a task."""
+        return task in self._priced_tasks
 
     def contract_line(self, contract_id: str, work: Work, on: dt.date) -> RateCardLine | None:
         """The most specific rate-card line that is for this contract alone and fits the work, as of the date.

@@ -128,6 +128,9 @@ def plan_entry(
 
 def _first(decision: Decision, tenant: str) -> list[PlanItem]:
     """The plan of what nothing is in the ERP of yet: all that is wanted is created. Most work is planned just once."""
+    if not decision.holds:
+        # There is one effect of a type at most.
+        return [_creation(decision, wanted, tenant, _NOTHING_THERE) for wanted in decision.effects]
     items = []
     for effect_type in _EFFECT_TYPES:
         wanted, hold = decision.effect(effect_type), decision.hold(effect_type)

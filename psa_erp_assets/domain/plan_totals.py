@@ -1,6 +1,7 @@
 """Sums over the items of a plan: what lists, reports and approval rules need of it."""
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -38,12 +39,12 @@ class PlanTotal:
 
 def totals_of(items: Iterable[PlanItem]) -> tuple[PlanTotal, ...]:
     """The sums of these items, in the order of what they have in common."""
-    sums: dict[_Key, list[PlanItem]] = {}
+    sums: dict[_Key, list[PlanItem]] = defaultdict(list)
     for item in items:
         effect = item.effect
         currency, on = (None, None) if effect is None else (effect.amount.currency, effect.service_date)
         code = None if item.hold is None else item.hold.code
-        sums.setdefault((item.action, item.effect_type, currency, on, code), []).append(item)
+        sums[item.action, item.effect_type, currency, on, code].append(item)
     return tuple(_total(key, sums[key]) for key in sorted(sums, key=str))
 
 

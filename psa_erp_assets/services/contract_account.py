@@ -129,7 +129,9 @@ def _balance(
     seller = first.legal_entity if first is not None else contract.legal_entity
     decided = decide_partition(connection, scope, (seller, str(month)), [contract.id], decider=decider)
     closing = decided.closings.get(contract.id)
-    return closing or contract_balances.before(connection, scope.tenant, contract.id, month.next())
+    if closing is not None:
+        return closing
+    return contract_balances.before(connection, scope.tenant, [contract.id], month.next()).get(contract.id, Balance())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from psa_erp_assets.adapters.store import work_heads
 from psa_erp_assets.adapters.store.work_heads import Head
-from psa_erp_assets.domain.account import ContractMonth, needs_account, sellers_in
+from psa_erp_assets.domain.account import needs_account, sellers_in
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decision import Route
 from psa_erp_assets.domain.master import MasterData
@@ -43,15 +43,25 @@ def refresh(connection: Connection, scope: Scope, master: MasterData, now: dt.da
     return len(new)
 
 
-def follow_up(connection: Connection, tenant: str, where: ContractMonth, master: MasterData, now: dt.datetime) -> None:
-    """Make the contract's next month due, with all who sell in it, because what this one leaves to it has changed."""
-    contract, following = master.contract(where.contract_id), where.month.next()
-    if contract is None:
-        return
+def follow_up(
+    connection: Connection,
+    tenant: str,
+    contract_ids: Iterable[str],
+    month: ServiceMonth,
+    *,
+    master: MasterData,
+    now: dt.datetime,
+) -> None:
+    """Make the contracts' next month due, with all who sell in it, because what this one leaves to it has changed."""
+    following = month.next()
     routes = {
         contract_month_id(contract.id, following, seller): Route(seller, following, contract.id)
+        for contract in map(master.contract, contract_ids)
+        if contract is not None
         for seller in sellers_in(contract, following)
     }
+    if not routes:
+        return
     known = work_heads.heads(connection, tenant, list(routes))
     work_heads.mark_changed(connection, tenant, {i: route for i, route in routes.items() if i in known}, now)
 

@@ -40,15 +40,15 @@ from psa_erp_assets.services.scope import Scope
 class Decided:
     """The decisions about a partition, or about some contracts of it.
 
-    `items` are its facts by id, `object_ids` everything that was looked at (facts and contract months), `closings`
-    what the contracts' month leaves to the next, for those that hand anything on. `elsewhere` are the decisions of the
-    same contracts' month that are another entity's, which sells in it too. `unchosen` are the decisions about objects
-    that somebody has made a choice for, as they are without it.
+    `items` are its facts by id, `contracts` everything that was looked at (facts and contract months) with the contract
+    that it is kept under, `closings` what the contracts' month leaves to the next, for those that hand anything on.
+    `elsewhere` are the decisions of the same contracts' month that are another entity's, which sells in it too.
+    `unchosen` are the decisions about objects that somebody has made a choice for, as they are without it.
     """
 
     decisions: tuple[Decision, ...]
     items: Mapping[str, WorkItem]
-    object_ids: tuple[str, ...]
+    contracts: Mapping[str, str | None]
     closings: Mapping[str, Balance]
     master: MasterData
     elsewhere: tuple[Decision, ...] = ()
@@ -66,7 +66,8 @@ def decide_partition(
     """Decide about a partition from what is stored now. A `decider` given holds the master data, already loaded."""
     decider = decider or Decider(canonical.load_master(connection, scope), scope.rules)
     tenant, month = scope.tenant, ServiceMonth.parse(partition[1])
-    object_ids = work_heads.ids_within(connection, tenant, partition, contracts)
+    kept_under = work_heads.contracts_within(connection, tenant, partition, contracts)
+    own = {contract_id for contract_id in map(contract_of_month, kept_under) if contract_id is not None}
     items: dict[str, WorkItem] = {
         item.id: item
         for item in (
@@ -79,9 +80,7 @@ def decide_partition(
     for credit in credit_rows.of_objects(connection, tenant, [*items, *others]):
         credited[credit.object_id].append(credit)
     alone: list[Decision] = []
-    together: dict[str, list[tuple[WorkItem, Decision]]] = {
-        contract_id: [] for contract_id in filter(None, map(contract_of_month, object_ids))
-    }
+    together: dict[str, list[tuple[WorkItem, Decision]]] = {contract_id: [] for contract_id in sorted(own)}
     is_together = _Togetherness(decider.master)
     for item in (*items.values(), *others.values()):
         decision = decider.decide(item)
@@ -96,24 +95,25 @@ def decide_partition(
     held = [d for work in together.values() for _, d in work if d.outcome is Outcome.HOLD]
     off = exception_work.write_offs_of(connection, tenant, [d.object_id for d in held]) if held else {}
     no_room = frozenset(d.object_id for d in held if d.object_id in off and off[d.object_id].revision == d.revision)
+    opening = contract_balances.before(connection, tenant, together, month)
+    previous = contract_balances.of_month(connection, tenant, together, month)
     for contract_id, work in together.items():
         settled = settle(
             ContractMonth(contract_id, month),
             work,
-            contract_balances.before(connection, tenant, contract_id, month),
+            opening.get(contract_id, Balance()),
             decider,
-            [credit for item, _ in work for credit in credited.get(item.id, ())],
-            previous=contract_balances.of_month(connection, tenant, contract_id, month),
+            [credit for item, _ in work for credit in credited.get(item.id, ())] if credited else (),
+            previous=previous.get(contract_id),
             given_up=no_room,
         )
         for decision in settled.decisions:
             of_contract = decision.object_id.startswith("contract:")
             here = decision.route.legal_entity == partition[0] if of_contract else fact_of(decision) in items
             (alone if here else elsewhere).append(decision)
-        if contract_month_id(contract_id, month, partition[0]) in object_ids:
+        if contract_id in own:
             closings[contract_id] = settled.closing
-    own = [ContractMonth(c, month) for c in filter(None, map(contract_of_month, object_ids))]
-    alone += _gone(connection, tenant, own, [*alone, *elsewhere], partition[0], decider=decider)
+    alone += _gone(connection, tenant, sorted(own), month, [*alone, *elsewhere], seller=partition[0], decider=decider)
     about = [decision.object_id for decision in (*alone, *elsewhere)]
     choices = period_choices.of_objects(connection, tenant, about)
     with_choice = {object_id for object_id, _ in choices}
@@ -122,7 +122,7 @@ def decide_partition(
     return Decided(
         decisions=tuple(written_off(chosen(d, choices), given_up) for d in sorted(alone, key=lambda d: d.object_id)),
         items=items,
-        object_ids=tuple(object_ids),
+        contracts=kept_under,
         closings=closings,
         master=decider.master,
         elsewhere=tuple(written_off(chosen(d, choices), given_up) for d in elsewhere),
@@ -167,10 +167,11 @@ def fact_of(decision: Decision) -> str:
 def _gone(
     connection: Connection,
     tenant: str,
-    months: Sequence[ContractMonth],
+    contract_ids: Sequence[str],
+    month: ServiceMonth,
     decided: Sequence[Decision],
-    seller: str,
     *,
+    seller: str,
     decider: Decider,
 ) -> list[Decision]:
     """Decisions about what the contracts' months had of their own, and have not any more.
@@ -180,17 +181,16 @@ def _gone(
     Nothing of it should exist, such as an instalment that an amendment has moved to another month. But where the
     contract is missing, or what it earns cannot be told, that is a gap in master data, which takes nothing back.
     """
-    if not months:
+    if not contract_ids:
         return []
-    still, of_contract = {d.object_id: d for d in decided}, {m.contract_id: m for m in months}
+    still = {d.object_id: d for d in decided}
     gone = []
-    for row in decisions.of_contracts_own(connection, tenant, str(months[0].month), of_contract):
-        contract_id = contract_of_object(row.object_id)
+    for row in decisions.of_contracts_own(connection, tenant, str(month), contract_ids):
         if row.object_id in still:
             continue
-        what, where = row.object_id.split(":")[2], of_contract[contract_id]
-        contract = decider.master.contract_as_of(contract_id, where.month.last_day)
-        first_seller = decider.master.contract_as_of(contract_id, where.month.first_day)
+        contract_id, what = contract_of_object(row.object_id), row.object_id.split(":")[2]
+        contract = decider.master.contract_as_of(contract_id, month.last_day)
+        first_seller = decider.master.contract_as_of(contract_id, month.first_day)
         if first_seller is not None and first_seller.legal_entity != seller:
             continue
         hold = None
@@ -207,11 +207,11 @@ def _gone(
             Decision(
                 object_id=row.object_id,
                 revision=row.revision + first,
-                route=Route(seller, where.month, contract_id),
+                route=Route(seller, month, contract_id),
                 outcome=outcome,
                 minutes=0,
                 holds=() if hold is None else (hold,),
-                mode=decider.mode(seller, contract, where.month.last_day),
+                mode=decider.mode(seller, contract, month.last_day),
             )
         )
     return gone

@@ -1,4 +1,4 @@
-"""What is to be done for one contract's month: what should exist less what does. Nothing is written."""
+"""What is to be done for contracts' months: what should exist less what does. Nothing is written."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -15,23 +15,16 @@ from psa_erp_assets.domain.decision import Decision
 from psa_erp_assets.domain.keys import text_hash
 from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
 from psa_erp_assets.domain.posting import Posting, State
-from psa_erp_assets.services.deciding import decide_partition
+from psa_erp_assets.services.deciding import decide_partition, head_of
 from psa_erp_assets.services.scope import Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What is decided about some contracts of a partition, and what there is to do.
-
-    `facts_hash` is of the decisions, the ledger and the items; `closings` are what the contracts' month leaves to the
-    next. `elsewhere` are decisions of the same month that are another entity's.
-    """
+    """What there is to do for one contract's month. `facts_hash` is of the decisions, the ledger and the items."""
 
     items: tuple[PlanItem, ...]
-    decisions: tuple[Decision, ...]
     facts_hash: str
-    closings: Mapping[str, Balance]
-    elsewhere: tuple[Decision, ...] = ()
 
     def without_retries(self) -> "Draft":
         """The same without all that is to be done about what was rejected."""
@@ -40,7 +33,21 @@ class Draft:
         return replace(self, items=kept)
 
 
-def make_draft(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drafts:
+    """The drafts of some contracts of a partition, with all that is decided about them.
+
+    `closings` are what the contracts' month leaves to the next. `elsewhere` are decisions of the same month that are
+    another entity's.
+    """
+
+    by_contract: Mapping[str | None, Draft]
+    decisions: tuple[Decision, ...]
+    elsewhere: tuple[Decision, ...]
+    closings: Mapping[str, Balance]
+
+
+def make_drafts(
     connection: Connection,
     store: PgPostingStore,
     scope: Scope,
@@ -48,8 +55,8 @@ def make_draft(
     contracts: Collection[str | None],
     *,
     decider: Decider,
-) -> Draft:
-    """The draft of some contracts of a partition, from what is stored now."""
+) -> Drafts:
+    """The drafts of some contracts of a partition, from what is stored now. Each is what it would be alone."""
     found = decide_partition(connection, scope, partition, contracts, decider=decider)
     made: dict[str, list[Posting]] = defaultdict(list)
     for posting in store.of_objects([d.object_id for d in found.decisions], connection=connection):
@@ -65,31 +72,34 @@ def make_draft(
         for code, month in decider.master.closed_periods
         if (entity := decider.master.legal_entity(code)) is not None
     }
-    nothing: Sequence[Posting] = ()
-    items = tuple(
-        item
-        for decision in found.decisions
-        for item in plan_entry(
-            decision,
-            made.get(decision.object_id, nothing),
-            on_document,
-            scope.tenant,
-            closed=closed,
-            cancelled=cancelled,
-            standing=standing,
-        )
-    )
-    facts = [decision.digest for decision in found.decisions]
-    facts += [
-        f"{posting.key} {posting.state} {posting.key in on_document} {posting.key in cancelled}"
-        for decision in found.decisions
-        for posting in made.get(decision.object_id, nothing)
-    ]
-    facts += [f"{item.action} {item.key}" for item in items]
-    return Draft(
-        items=items,
+    of_contract: dict[str | None, list[Decision]] = {contract_id: [] for contract_id in contracts}
+    for decision in found.decisions:
+        kept_under = found.contracts.get(head_of(decision), decision.route.contract_id)
+        # A fact on its way to another contract brings that one's own objects along, which are its own draft's.
+        if kept_under in of_contract:
+            of_contract[kept_under].append(decision)
+
+    def draft(decisions: Sequence[Decision]) -> Draft:
+        items: list[PlanItem] = []
+        facts = [decision.digest for decision in decisions]
+        for decision in decisions:
+            postings = made.get(decision.object_id, ())
+            items += plan_entry(
+                decision,
+                postings,
+                on_document,
+                scope.tenant,
+                closed=closed,
+                cancelled=cancelled,
+                standing=standing,
+            )
+            facts += [f"{p.key} {p.state} {p.key in on_document} {p.key in cancelled}" for p in postings]
+        facts += [f"{item.action} {item.key}" for item in items]
+        return Draft(items=tuple(items), facts_hash=text_hash("\n".join(facts)))
+
+    return Drafts(
+        by_contract={contract_id: draft(decisions) for contract_id, decisions in of_contract.items()},
         decisions=found.decisions,
-        facts_hash=text_hash("\n".join(facts)),
-        closings=found.closings,
         elsewhere=found.elsewhere,
+        closings=found.closings,
     )

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -19,14 +19,14 @@ from psa_erp_assets.adapters.store import (
     work_heads,
 )
 from psa_erp_assets.adapters.store.exceptions import Sighting
-from psa_erp_assets.adapters.store.plan_sections import Section
+from psa_erp_assets.adapters.store.plan_sections import NewSection, Section
 from psa_erp_assets.adapters.store.postings import PgPostingStore
 from psa_erp_assets.adapters.store.work_heads import Partition
-from psa_erp_assets.domain.account import ContractMonth
 from psa_erp_assets.domain.approval import approval_reasons
+from psa_erp_assets.domain.balances import Balance
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decide import Decider
-from psa_erp_assets.domain.decision import Hold, Mode, Outcome
+from psa_erp_assets.domain.decision import Decision, Hold, Mode, Outcome
 from psa_erp_assets.domain.keys import content_hash
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.plan import ACTING, Action, PlanItem
@@ -36,10 +36,12 @@ from psa_erp_assets.domain.posting_store import ClaimTakenError, KeyReusedError
 from psa_erp_assets.services import basis, canonical, contract_months
 from psa_erp_assets.services.collecting import collection_paused
 from psa_erp_assets.services.deciding import has_changed, head_of
-from psa_erp_assets.services.drafting import Draft, make_draft
+from psa_erp_assets.services.drafting import Drafts, make_drafts
 from psa_erp_assets.services.scope import Scope
 
 _OPEN = ("proposed", "approved")
+_AT_ONCE = 5_000
+"""How many objects are decided about at once: enough that statements' round trips count for little, and no more."""
 _LEGS = {Action.CREATE: Leg.ORIGINAL, Action.WITHDRAW: Leg.WITHDRAWAL, Action.REVERSE: Leg.REVERSAL}
 
 
@@ -111,8 +113,8 @@ def make_plan(
 ) -> Plan:
     """Compute and store the plan of a partition. Nothing is posted and no entry counts as planned by it.
 
-    Contract by contract, so that a month of a million entries needs no more memory than its largest contract; a
-    contract's month about which nothing has changed since it was last planned is not worked on again. Without
+    A few contracts at a time, so that a month of a million entries needs little more memory than its largest contract;
+    a contract's month about which nothing has changed since it was last planned is not worked on again. Without
     `retry_rejected`, what the ERP has just rejected is left as it is. A plan that needs approval is stored once: where
     the same one waits already, or is approved, the answer is that one; without `repeat_refused` also where somebody
     has rejected it.
@@ -122,16 +124,17 @@ def make_plan(
         plans.lock_partition(connection, scope.tenant, partition)
         common, master = _master(connection, scope)
         planner = _SectionPlanner(connection, engine, scope, partition, Decider(master, scope.rules))
-        wanted = _bases(connection, scope.tenant, partition, limited, common)
+        sizes = fingerprints.contracts_of(connection, scope.tenant, partition, limited)
+        wanted = _bases(connection, scope.tenant, partition, sizes, common)
+        if not retry_rejected:
+            wanted = {contract_id: f"{made_from} without retries" for contract_id, made_from in wanted.items()}
         known = plan_sections.latest(connection, scope.tenant, partition)
-        sections = []
-        for contract_id, made_from in wanted.items():
-            found = made_from if retry_rejected else f"{made_from} without retries"
-            section = known.get(contract_id)
-            if section is None or section.basis != found:
-                with collection_paused():
-                    section = planner.make(contract_id, found, retry_rejected=retry_rejected, now=now)
-            sections.append(section)
+        found = {c: section for c, section in known.items() if c in wanted and section.basis == wanted[c]}
+        for some in _by_size([c for c in wanted if c not in found], sizes):
+            bases = {contract_id: wanted[contract_id] for contract_id in some}
+            with collection_paused():
+                found |= planner.make(bases, retry_rejected=retry_rejected, now=now)
+        sections = [found[contract_id] for contract_id in wanted]
         ids, totals = tuple(s.id for s in sections), tuple(t for s in sections for t in s.totals)
         facts_hash = _hash_of(sections)
         reasons = approval_reasons(totals, scope.approvals, partition[0], master)
@@ -182,15 +185,16 @@ def is_overtaken(connection: Connection, engine: Engine, scope: Scope, plan: pla
     """Whether another plan than this one would be made now. The caller has locked the partition."""
     sections = {section.contract_id: section for section in plan_sections.of_plan(connection, plan.id)}
     common = basis.of_tenant(connection, scope)
-    now = _bases(connection, scope.tenant, plan.partition, plan.contracts, common)
+    sizes = fingerprints.contracts_of(connection, scope.tenant, plan.partition, plan.contracts)
+    now = _bases(connection, scope.tenant, plan.partition, sizes, common)
     if now.keys() != sections.keys():
         return True
-    doubtful = [section for contract_id, section in sections.items() if section.basis != now[contract_id]]
+    doubtful = [contract_id for contract_id, section in sections.items() if section.basis != now[contract_id]]
     if not doubtful:
         return False
     decider = Decider(canonical.load_master(connection, scope), scope.rules)
     planner = _SectionPlanner(connection, engine, scope, plan.partition, decider)
-    return any(planner.has_changed(section) for section in doubtful)
+    return any(planner.have_changed([sections[c] for c in some]) for some in _by_size(doubtful, sizes))
 
 
 def partition_of(engine: Engine, scope: Scope, plan_id: int) -> Partition:
@@ -220,7 +224,7 @@ def apply_plan(engine: Engine, scope: Scope, plan_id: int, *, now: dt.datetime) 
         plans.lock_partition(connection, scope.tenant, plan.partition)
         work_heads.lock_partition(connection, scope.tenant, plan.partition)
         # Before the facts are looked at: what is new after it stays dirty.
-        seen = work_heads.ids_within(connection, scope.tenant, plan.partition, plan.contracts)
+        seen = work_heads.contracts_within(connection, scope.tenant, plan.partition, plan.contracts)
         overtaken = is_overtaken(connection, engine, scope, plan)
         if not overtaken:
             try:
@@ -235,7 +239,7 @@ def apply_plan(engine: Engine, scope: Scope, plan_id: int, *, now: dt.datetime) 
 
 
 class _SectionPlanner:
-    """Plans contracts' months of one partition within a transaction."""
+    """Plans contracts' months of one partition within a transaction, a few of them at a time."""
 
     def __init__(
         self, connection: Connection, engine: Engine, scope: Scope, partition: Partition, decider: Decider
@@ -243,51 +247,56 @@ class _SectionPlanner:
         self._connection, self._scope, self._partition, self._decider = connection, scope, partition, decider
         self._store = PgPostingStore(engine, scope.tenant)
 
-    def make(self, contract_id: str | None, basis: str, *, retry_rejected: bool, now: dt.datetime) -> Section:
-        """Decide about a contract's month anew, and store what is decided and what is to be done."""
+    def make(
+        self, bases: Mapping[str | None, str], *, retry_rejected: bool, now: dt.datetime
+    ) -> dict[str | None, Section]:
+        """Decide about contracts' months anew, and store what is decided and what is to be done.
+
+        `bases` are the contracts with the fingerprints of what they are made from.
+        """
         connection, tenant = self._connection, self._scope.tenant
-        if contract_id is not None:
-            # Two partitions settle the month of a contract that two entities sell, and both keep its balance.
-            plans.lock_contract_month(connection, tenant, contract_id, self._partition[1])
-        draft = self._draft(contract_id)
+        # Two partitions settle the month of a contract that two entities sell, and both keep its balance.
+        plans.lock_contract_months(connection, tenant, [c for c in bases if c is not None], self._partition[1])
+        drafts = self._drafts(bases)
+        of_contract = drafts.by_contract
         if not retry_rejected:
-            draft = draft.without_retries()
-        every = (*draft.decisions, *draft.elsewhere)
+            of_contract = {contract_id: draft.without_retries() for contract_id, draft in of_contract.items()}
+        every = (*drafts.decisions, *drafts.elsewhere)
         known = decisions.latest_hashes(connection, tenant, [d.object_id for d in every])
         # A plan that nobody applies must not hide what is decided otherwise now.
         changed = {head_of(d): d.route for d in every if has_changed(d, known)}
         work_heads.mark_changed(connection, tenant, changed, now)
-        decisions.record(connection, tenant, draft.decisions, known, now)
-        _note_holds(connection, tenant, self._partition, draft, now)
-        self._hand_on(draft, now)
-        return plan_sections.add(
-            connection,
-            tenant,
-            self._partition,
-            contract_id=contract_id,
-            basis=basis,
-            facts_hash=draft.facts_hash,
-            items=draft.items,
-            totals=totals_of(draft.items),
-            now=now,
+        decisions.record(connection, tenant, drafts.decisions, known, now)
+        holds = [item for draft in of_contract.values() for item in draft.items if item.hold is not None]
+        _note_holds(connection, tenant, self._partition, drafts.decisions, holds, now=now)
+        self._hand_on(drafts.closings, now)
+        new = [
+            NewSection(
+                contract_id=contract_id,
+                basis=basis,
+                facts_hash=of_contract[contract_id].facts_hash,
+                items=of_contract[contract_id].items,
+                totals=totals_of(of_contract[contract_id].items),
+            )
+            for contract_id, basis in bases.items()
+        ]
+        return plan_sections.add(connection, tenant, self._partition, new, now)
+
+    def have_changed(self, sections: Sequence[Section]) -> bool:
+        """Whether another section than one of these would be made now."""
+        drafts = self._drafts([section.contract_id for section in sections]).by_contract
+        return any(drafts[section.contract_id].facts_hash != section.facts_hash for section in sections)
+
+    def _drafts(self, contracts: Collection[str | None]) -> Drafts:
+        return make_drafts(
+            self._connection, self._store, self._scope, self._partition, contracts, decider=self._decider
         )
 
-    def has_changed(self, section: Section) -> bool:
-        """Whether another section than this one would be made now."""
-        return self._draft(section.contract_id).facts_hash != section.facts_hash
-
-    def _draft(self, contract_id: str | None) -> Draft:
-        return make_draft(
-            self._connection, self._store, self._scope, self._partition, [contract_id], decider=self._decider
-        )
-
-    def _hand_on(self, draft: Draft, now: dt.datetime) -> None:
+    def _hand_on(self, closings: Mapping[str, Balance], now: dt.datetime) -> None:
         """Keep what the contracts' month leaves to the next one, which becomes due where that has changed."""
-        month, tenant = ServiceMonth.parse(self._partition[1]), self._scope.tenant
-        for contract_id, closing in sorted(draft.closings.items()):
-            if contract_balances.put(self._connection, tenant, contract_id, month, closing=closing, now=now):
-                where = ContractMonth(contract_id, month)
-                contract_months.follow_up(self._connection, tenant, where, self._decider.master, now)
+        connection, tenant, month = self._connection, self._scope.tenant, ServiceMonth.parse(self._partition[1])
+        changed = contract_balances.put(connection, tenant, month, closings=closings, now=now)
+        contract_months.follow_up(connection, tenant, changed, month, master=self._decider.master, now=now)
 
 
 def _master(connection: Connection, scope: Scope) -> tuple[str, MasterData]:
@@ -300,12 +309,23 @@ def _master(connection: Connection, scope: Scope) -> tuple[str, MasterData]:
 
 
 def _bases(
-    connection: Connection, tenant: str, partition: Partition, contracts: Sequence[str | None] | None, common: str
+    connection: Connection, tenant: str, partition: Partition, contracts: Collection[str | None], common: str
 ) -> dict[str | None, str]:
-    """The fingerprints of a partition's contracts, or of those that a plan is limited to, in the order of a plan."""
-    there = fingerprints.contracts_of(connection, tenant, partition)
-    wanted = there if contracts is None else [c for c in there if c in contracts]
-    return basis.of_contracts(connection, tenant, partition, sorted(wanted, key=lambda c: c or ""), common)
+    """The fingerprints of contracts of a partition, in the order of a plan."""
+    return basis.of_contracts(connection, tenant, partition, sorted(contracts, key=lambda c: c or ""), common)
+
+
+def _by_size(contracts: Iterable[str | None], sizes: Mapping[str | None, int]) -> Iterator[list[str | None]]:
+    """Contracts by as many as have `_AT_ONCE` objects together, at least one at a time."""
+    some, objects = list[str | None](), 0
+    for contract_id in contracts:
+        if some and objects + sizes[contract_id] > _AT_ONCE:
+            yield some
+            some, objects = [], 0
+        some.append(contract_id)
+        objects += sizes[contract_id]
+    if some:
+        yield some
 
 
 def _hash_of(sections: Sequence[Section]) -> str:
@@ -370,14 +390,22 @@ def _key(item: PlanItem) -> str:
     return item.key
 
 
-def _note_holds(connection: Connection, tenant: str, partition: Partition, draft: Draft, now: dt.datetime) -> None:
+def _note_holds(
+    connection: Connection,
+    tenant: str,
+    partition: Partition,
+    decided: Sequence[Decision],
+    held_items: Iterable[PlanItem],
+    *,
+    now: dt.datetime,
+) -> None:
     """Open an exception for each reason that holds an entry; resolve those of the same entries that are gone."""
     planned: dict[str, list[Hold]] = defaultdict(list)
-    for item in draft.items:
+    for item in held_items:
         if item.hold is not None:
             planned[item.object_id].append(item.hold)
     sightings = []
-    for decision in draft.decisions:
+    for decision in decided:
         if decision.mode is Mode.OFF:
             continue
         holds = dict.fromkeys((*decision.holds, *planned.get(decision.object_id, ())))
@@ -406,5 +434,5 @@ def _note_holds(connection: Connection, tenant: str, partition: Partition, draft
         "plan",
         [(s.code, s.object_id) for s in sightings],
         now,
-        looked_at=[d.object_id for d in draft.decisions],
+        looked_at=[d.object_id for d in decided],
     )

@@ -40,10 +40,14 @@ from psa_erp_assets.adapters.store.work_heads import Partition
 _SEPARATOR = "\x1f"
 
 
-def contracts_of(connection: Connection, tenant: str, partition: Partition) -> list[str | None]:
-    """The contracts that a partition has work of; None among them where it has work on none."""
-    statement = select(work_head.c.contract_id).where(work_heads.within(tenant, partition)).distinct()
-    return list(connection.execute(statement).scalars())
+def contracts_of(
+    connection: Connection, tenant: str, partition: Partition, contracts: Collection[str | None] | None = None
+) -> dict[str | None, int]:
+    """How many objects a partition has of each contract, or of each of some; None stands for work on none."""
+    head = work_head.c
+    mine = work_heads.within(tenant, partition, contracts)
+    statement = select(head.contract_id, func.count()).where(mine).group_by(head.contract_id)
+    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def by_contract(

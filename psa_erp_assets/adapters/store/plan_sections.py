@@ -49,6 +49,17 @@ class Section:
     totals: tuple[PlanTotal, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSection:
+    """A section that is to be stored, with its items."""
+
+    contract_id: str | None
+    basis: str
+    facts_hash: str
+    items: Sequence[PlanItem]
+    totals: tuple[PlanTotal, ...]
+
+
 def latest(connection: Connection, tenant: str, partition: Partition) -> dict[str | None, Section]:
     """The latest section of each contract of a partition."""
     table = plan_section.c
@@ -73,34 +84,39 @@ def of_plan(connection: Connection, plan_id: int) -> list[Section]:
 
 
 def add(
-    connection: Connection,
-    tenant: str,
-    partition: Partition,
-    *,
-    contract_id: str | None,
-    basis: str,
-    facts_hash: str,
-    items: Sequence[PlanItem],
-    totals: tuple[PlanTotal, ...],
-    now: dt.datetime,
-) -> Section:
-    """Store a section with its items."""
-    section_id = connection.execute(
-        insert(plan_section)
-        .values(
-            tenant=tenant,
-            legal_entity=partition[0],
-            service_month=partition[1],
-            contract_id=contract_id,
-            basis=basis,
-            facts_hash=facts_hash,
-            totals=[_total_body(total) for total in totals],
-            made_at=now,
+    connection: Connection, tenant: str, partition: Partition, new: Sequence[NewSection], now: dt.datetime
+) -> dict[str | None, Section]:
+    """Store sections with their items, at least one; answers with them by contract."""
+    statement = insert(plan_section).returning(plan_section.c.id, sort_by_parameter_order=True)
+    ids = connection.execute(
+        statement,
+        [
+            {
+                "tenant": tenant,
+                "legal_entity": partition[0],
+                "service_month": partition[1],
+                "contract_id": section.contract_id,
+                "basis": section.basis,
+                "facts_hash": section.facts_hash,
+                "totals": [_total_body(total) for total in section.totals],
+                "made_at": now,
+            }
+            for section in new
+        ],
+    ).scalars()
+    numbered = list(zip(ids, new, strict=True))
+    rows = (row for section_id, section in numbered for row in _rows(section_id, section.items))
+    copy_rows(connection, plan_item, _ITEM_COLUMNS, rows)
+    return {
+        section.contract_id: Section(
+            id=section_id,
+            contract_id=section.contract_id,
+            basis=section.basis,
+            facts_hash=section.facts_hash,
+            totals=section.totals,
         )
-        .returning(plan_section.c.id)
-    ).scalar_one()
-    copy_rows(connection, plan_item, _ITEM_COLUMNS, _rows(int(section_id), items))
-    return Section(id=int(section_id), contract_id=contract_id, basis=basis, facts_hash=facts_hash, totals=totals)
+        for section_id, section in numbered
+    }
 
 
 def items(

@@ -1,10 +1,11 @@
 """Plans in the store: proposed, then applied or overtaken by newer facts."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Text, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from psa_erp_assets.adapters.store.schema import plan, plan_part
 from psa_erp_assets.adapters.store.work_heads import Partition
@@ -32,10 +33,18 @@ def lock_partition(connection: Connection, tenant: str, partition: Partition) ->
     connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
-def lock_contract_month(connection: Connection, tenant: str, contract_id: str, service_month: str) -> None:
-    """Let one planner at a time settle a contract's month, until the transaction ends."""
-    name = f"settle:{tenant}:{contract_id}:{service_month}"
-    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+def lock_contract_months(
+    connection: Connection, tenant: str, contract_ids: Collection[str], service_month: str
+) -> None:
+    """Let one planner at a time settle these contracts' month, until the transaction ends.
+
+    In the order of their ids, in which every planner takes them, so that no two wait for each other.
+    """
+    names = [f"settle:{tenant}:{contract_id}:{service_month}" for contract_id in sorted(contract_ids)]
+    if names:
+        # A set of rows is gone through in its order.
+        name = func.unnest(literal(names, ARRAY(Text))).column_valued("name")
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 def propose(

@@ -75,12 +75,13 @@ def within(tenant: str, partition: Partition, contracts: Collection[str | None] 
     return and_(condition, or_(wanted, head.contract_id.is_(None)) if None in contracts else wanted)
 
 
-def ids_within(
+def contracts_within(
     connection: Connection, tenant: str, partition: Partition, contracts: Collection[str | None] | None = None
-) -> list[str]:
-    """The ids of all objects of a partition, or of some contracts of it."""
-    statement = select(work_head.c.object_id).where(within(tenant, partition, contracts))
-    return list(connection.execute(statement.order_by(work_head.c.object_id)).scalars().all())
+) -> dict[str, str | None]:
+    """The contract of each object of a partition, or of some contracts of it, in the order of their ids."""
+    head = work_head.c
+    statement = select(head.object_id, head.contract_id).where(within(tenant, partition, contracts))
+    return {row[0]: row[1] for row in connection.execute(statement.order_by(head.object_id))}
 
 
 def mark_changed(connection: Connection, tenant: str, routes: Mapping[str, Route], now: dt.datetime) -> None:

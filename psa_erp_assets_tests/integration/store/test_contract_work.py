@@ -215,14 +215,17 @@ def test_what_people_said_and_systems_sent_is_kept(clean_store: Engine, table: A
 def test_a_balance_goes_there_and_back(clean_store: Engine) -> None:
     """The next month would begin with another total: a cap that is a cent off, an hour of a retainer that is lost."""
     with clean_store.begin() as connection:
-        assert contract_balances.before(connection, TENANT, "CTR-0001", OCTOBER) == Balance()
-        assert contract_balances.put(connection, TENANT, "CTR-0001", SEPTEMBER, closing=FULL, now=NOW)
-        found = contract_balances.before(connection, TENANT, "CTR-0001", OCTOBER)
-        assert found == FULL
-        assert found.components["build"].exact == FULL.components["build"].exact
-        assert contract_balances.before(connection, TENANT, "CTR-0001", SEPTEMBER) == Balance()
-        assert contract_balances.before(connection, TENANT, "CTR-0002", OCTOBER) == Balance()
-        assert contract_balances.before(connection, TENANT, "CTR-0001", ServiceMonth(2027, 3)) == FULL
+        both = ["CTR-0001", "CTR-0002"]
+        assert contract_balances.before(connection, TENANT, both, OCTOBER) == {}
+        closings = {"CTR-0001": FULL, "CTR-0002": Balance()}
+        assert contract_balances.put(connection, TENANT, SEPTEMBER, closings=closings, now=NOW) == set(both)
+        found = contract_balances.before(connection, TENANT, both, OCTOBER)
+        assert found == closings
+        assert found["CTR-0001"].components["build"].exact == FULL.components["build"].exact
+        assert contract_balances.before(connection, TENANT, both, SEPTEMBER) == {}
+        assert contract_balances.before(connection, TENANT, ["CTR-0001"], ServiceMonth(2027, 3)) == {"CTR-0001": FULL}
+        assert contract_balances.of_month(connection, TENANT, both, SEPTEMBER) == closings
+        assert contract_balances.of_month(connection, TENANT, both, OCTOBER) == {}
 
 
 def test_a_balance_of_the_same_numbers_is_the_same(clean_store: Engine) -> None:
@@ -233,8 +236,9 @@ def test_a_balance_of_the_same_numbers_is_the_same(clean_store: Engine) -> None:
     )
     with clean_store.begin() as connection:
         for closing, changed in ((spelled, True), (again, False), (Balance(), True), (Balance(), False)):
-            args = (connection, TENANT, "CTR-0001", SEPTEMBER)
-            assert contract_balances.put(*args, closing=closing, now=NOW) is changed
+            closings = {"CTR-0001": closing}
+            found = contract_balances.put(connection, TENANT, SEPTEMBER, closings=closings, now=NOW)
+            assert found == ({"CTR-0001"} if changed else set())
 
 
 # What makes a contract's months due
@@ -531,7 +535,7 @@ def test_a_month_that_its_last_work_has_left_is_settled_again(clean_store: Engin
     }
     assert live(clean_store) == expected[how]
     with clean_store.connect() as connection:
-        left = contract_balances.before(connection, TENANT, "CTR-0001", OCTOBER)
+        left = contract_balances.before(connection, TENANT, ["CTR-0001"], OCTOBER)["CTR-0001"]
     assert left.of(MAIN).time == 0
 
 
@@ -627,7 +631,7 @@ def test_both_sellers_of_a_month_share_its_cap(clean_store: Engine) -> None:
     amounts = {p.object_id[-2:]: (p.effect.erp_company, p.amount) for p in billed(clean_store, *ENTRIES)}
     assert amounts == {"e1": ("2", money("100.00")), "e2": ("1", money("150.00"))}
     with clean_store.connect() as connection:
-        left = contract_balances.before(connection, TENANT, "CTR-0001", OCTOBER)
+        left = contract_balances.before(connection, TENANT, ["CTR-0001"], OCTOBER)["CTR-0001"]
         assert ("US", "2026-09") not in work_heads.dirty_partitions(connection, TENANT)
     assert left.of(MAIN).billed == Decimal("250.00")
     # What the first seller's work uses up is missing in the partition of the second.

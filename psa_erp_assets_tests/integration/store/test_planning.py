@@ -372,7 +372,7 @@ def _a_credit(engine: Engine) -> None:
 def _an_opening_balance(engine: Engine) -> None:
     before = Balance(components={"main": ComponentBalance(minutes=60)})
     with engine.begin() as connection:
-        contract_balances.put(connection, TENANT, "CTR-0001", ServiceMonth(2026, 8), closing=before, now=LATER)
+        contract_balances.put(connection, TENANT, ServiceMonth(2026, 8), closings={"CTR-0001": before}, now=LATER)
 
 
 @pytest.mark.parametrize(
