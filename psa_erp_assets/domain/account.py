@@ -10,7 +10,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from psa_erp_assets.domain.balances import Balance, ComponentBalance, added
@@ -24,8 +24,10 @@ from psa_erp_assets.domain.pricing import billed_minutes
 from psa_erp_assets.domain.recognize import recognize_month
 from psa_erp_assets.domain.records import Contract, Credit, Expense, Milestone, TimeEntry, WorkItem
 from psa_erp_assets.domain.terms import Component, ContractKind, LineRounding, Overage, RecognitionTerms
+from psa_erp_assets.domain.values import replace
 
 _BILLING = EffectType.BILLING_LINE
+_BY_MILESTONE = ContractKind.FIXED_FEE_MILESTONE
 _START = dt.datetime.min.replace(tzinfo=dt.UTC)
 _ZERO = Decimal(0)
 _OVERAGE = {Overage.HOLD: Outcome.HOLD, Overage.WRITE_OFF: Outcome.WRITTEN_OFF}
@@ -153,20 +155,15 @@ class _Account:
         if component is None or decision.outcome is Outcome.NONE:
             return decision
         before = self.running.get(component.code, ComponentBalance())
-        line = decision.effect(_BILLING)
         if isinstance(item, TimeEntry):
             room = self._to_keep(decision, item.service_date) - less
             decision, before = self._time(decision, component, before, item.service_date, draws=draws, room=room)
-        elif isinstance(item, Milestone) and isinstance(line, BillingLine) and component.fee is not None:
-            if before.milestones + line.amount.amount > component.fee.amount:
-                detail = f"milestones would come to more than the fee of {component.fee}"
-                decision = _without_line(decision, Outcome.HOLD, Hold("milestone_over_fee", _BILLING, detail))
-            else:
-                before = replace(before, milestones=before.milestones + line.amount.amount)
+        elif isinstance(item, Milestone) and component.fee is not None and component.kind is _BY_MILESTONE:
+            decision, before = self._milestone(item, decision, component.fee, before)
         if isinstance(item, Expense):
             # Passed on, it is revenue as it is billed, beside the component's price; its cost is no progress towards
             # what that pays for, and no part of what was estimated for it (ASC 606-10-55-21).
-            if line is None and decision.outcome is not Outcome.HOLD:
+            if decision.effect(_BILLING) is None and decision.outcome is not Outcome.HOLD:
                 self.running[component.code] = _moved_on(before, decision)
             return decision
         self.running[component.code] = _moved_on(before, decision)
@@ -243,16 +240,38 @@ class _Account:
             return None
         return next((c for c in contract.terms.components if c.code == code), None)
 
-    def _to_keep(self, decision: Decision, on: dt.date) -> int:
-        """The minutes that a held entry will use of its contract's limits once it is released; nought of others.
+    def _keeps_room(self, decision: Decision) -> bool:
+        """Whether what is held will use its contract's limits once it is released.
 
         Not while it may still be moved away from the contract, nor where somebody has written it off.
         """
         if decision.outcome is not Outcome.HOLD or decision.object_id in self.given_up:
-            return 0
+            return False
+        return MAY_LEAVE.isdisjoint(h.code for h in decision.holds if h.effect_type is _BILLING)
+
+    def _to_keep(self, decision: Decision, on: dt.date) -> int:
+        """The minutes that a held entry will use of its contract's limits once it is released; nought of others."""
         contract = self.decider.master.contract_as_of(self.where.contract_id, on)
-        held = {h.code for h in decision.holds if h.effect_type is _BILLING}
-        return billed_minutes(decision.minutes, contract.terms.pricing) if contract and not held & MAY_LEAVE else 0
+        if contract is None or not self._keeps_room(decision):
+            return 0
+        return billed_minutes(decision.minutes, contract.terms.pricing)
+
+    def _milestone(
+        self, milestone: Milestone, decision: Decision, fee: Money, before: ComponentBalance
+    ) -> tuple[Decision, ComponentBalance]:
+        """A milestone within its component's fee. One that is held has been reached all the same: it keeps its part of
+        the fee, as a held hour keeps its room (ADR 0017), and counts as accepted where milestones are what is earned.
+        """
+        line = decision.effect(_BILLING)
+        keeps = self._keeps_room(decision) and milestone.amount.currency == fee.currency
+        if not keeps and not isinstance(line, BillingLine):
+            return decision, before
+        reached = before.milestones + milestone.amount.rounded(self.decider.rules.rounding).amount
+        if reached <= fee.amount:
+            return decision, replace(before, milestones=reached)
+        detail = f"milestones would come to more than the fee of {fee}"
+        over = Hold("milestone_over_fee", _BILLING, detail)
+        return decision if keeps else _without_line(decision, Outcome.HOLD, over), before
 
     def _time(
         self, decision: Decision, component: Component, before: ComponentBalance, on: dt.date, *, draws: bool, room: int
@@ -451,11 +470,12 @@ def _moved_on(before: ComponentBalance, decision: Decision) -> ComponentBalance:
     line, cost = decision.effect(_BILLING), decision.effect(EffectType.COST_TRANSACTION)
     billed = line.amount.amount if isinstance(line, BillingLine) else _ZERO
     as_billed = isinstance(line, BillingLine) and line.account is BilledTo.REVENUE
-    return before.moved_on(
-        billed=billed,
-        earned=billed if as_billed else _ZERO,
+    return replace(
+        before,
+        billed=before.billed + billed,
+        earned=before.earned + billed if as_billed else before.earned,
         cost=before.cost if cost is None else added(before.cost, cost.amount.currency, cost.amount.amount),
-        minutes=decision.minutes,
+        minutes=before.minutes + decision.minutes,
     )
 
 

@@ -5,12 +5,15 @@ changes makes the month after it due; one whose balance stays the same disturbs 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.keys import content_hash
+from psa_erp_assets.domain.values import Value
 
 _ZERO = Decimal(0)
 
@@ -23,8 +26,7 @@ class RetainerHours:
     minutes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComponentBalance:
+class ComponentBalance(Value, frozen=True, kw_only=True):
     """Totals of one component of a contract, from its first month to the end of a month.
 
     In the contract's currency: `billed` is all that its lines bill, `time` the part that counts against a cap, `exact`
@@ -41,30 +43,12 @@ class ComponentBalance:
     exact: Decimal = _ZERO
     milestones: Decimal = _ZERO
     earned: Decimal = _ZERO
-    cost: Mapping[str, Decimal] = field(default_factory=dict)
-    provided: Mapping[str, Decimal] = field(default_factory=dict)
+    cost: Mapping[str, Decimal] = msgspec.field(default_factory=dict)
+    provided: Mapping[str, Decimal] = msgspec.field(default_factory=dict)
     minutes: int = 0
     entered: Decimal = _ZERO
-    entered_loss: Mapping[str, Decimal] = field(default_factory=dict)
+    entered_loss: Mapping[str, Decimal] = msgspec.field(default_factory=dict)
     retainer: tuple[RetainerHours, ...] = ()
-
-    def moved_on(
-        self, *, billed: Decimal, earned: Decimal, cost: Mapping[str, Decimal], minutes: int
-    ) -> "ComponentBalance":
-        """With so much more billed, earned and worked, and the cost as given. Made directly: each entry makes one."""
-        return ComponentBalance(
-            billed=self.billed + billed,
-            time=self.time,
-            exact=self.exact,
-            milestones=self.milestones,
-            earned=self.earned + earned,
-            cost=cost,
-            provided=self.provided,
-            minutes=self.minutes + minutes,
-            entered=self.entered,
-            entered_loss=self.entered_loss,
-            retainer=self.retainer,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +87,8 @@ _BY_CURRENCY = ("cost", "provided", "entered_loss")
 
 
 def _body(balance: ComponentBalance) -> dict[str, Any]:
-    body = {name: _text(value) if isinstance(value, Decimal) else value for name, value in asdict(balance).items()}
+    fields = msgspec.structs.asdict(balance)
+    body = {name: _text(value) if isinstance(value, Decimal) else value for name, value in fields.items()}
     body |= {name: {c: _text(v) for c, v in sorted(getattr(balance, name).items()) if v} for name in _BY_CURRENCY}
     return body | {"retainer": [[str(hours.month), hours.minutes] for hours in balance.retainer]}
 

@@ -8,7 +8,7 @@ What belongs here: the choices and what they make of a decision. What does not: 
 import datetime as dt
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from psa_erp_assets.domain.decision import Decision, Hold
 from psa_erp_assets.domain.effects import (
@@ -21,6 +21,7 @@ from psa_erp_assets.domain.effects import (
     payload_hash,
     reversal_of,
 )
+from psa_erp_assets.domain.values import replace
 
 
 class Choice(enum.StrEnum):

@@ -380,7 +380,7 @@ class Decider:
 
     def _kind(self, entry: TimeEntry, who: Parties) -> _Kind:
         """What the terms of an entry depend on beside its date: of its task and work, only what a price depends on."""
-        task, work_types = None, ()
+        task, work_types = None, tuple[str, ...]()
         if entry.billable and who.pricing is not None:
             task = entry.task if self.master.prices_task(entry.task) else None
             work_types = tuple(t for t in entry.work_types if t in who.pricing.multipliers)

@@ -7,14 +7,17 @@ work of a contract's month together).
 import datetime as dt
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from msgspec import field
 
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.effects import Effect, EffectType, payload_hash
 from psa_erp_assets.domain.keys import canonical_text, text_hash
 from psa_erp_assets.domain.money import Money
+from psa_erp_assets.domain.values import Value
 
 
 class Outcome(enum.StrEnum):
@@ -71,8 +74,7 @@ class Part:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Decision:
+class Decision(Value, frozen=True, kw_only=True, dict=True):
     """What follows from one revision of a fact: the effects that should exist and the reasons why others do not.
 
     `minutes` are those worked; the parts' minutes sum to them. There are no parts where all have one outcome.

@@ -7,15 +7,13 @@ mappings used are kept beside it (`Decision.versions`), so that a re-issued rate
 
 import datetime as dt
 import enum
-from dataclasses import MISSING, dataclass, fields, replace
-from decimal import Decimal
-from operator import attrgetter
 from typing import Any, ClassVar
 
 import msgspec
 
 from psa_erp_assets.domain.keys import canonical_text, text_hash
 from psa_erp_assets.domain.money import Money
+from psa_erp_assets.domain.values import Value, replace
 
 
 class EffectType(enum.StrEnum):
@@ -53,15 +51,11 @@ class RevenueKind(enum.StrEnum):
     LOSS_PROVISION = "loss_provision"
 
 
-class _Payload:
-    """Room for the payload of an effect, which is no part of its content. Effects cannot be changed."""
-
-    __slots__ = ("payload",)
-    payload: str
+class _Payload(Value, frozen=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="effect_type"):
+    """What is written of an effect: its type and its fields, without those that have their default."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BillingLine(_Payload):
+class BillingLine(_Payload, frozen=True, kw_only=True, tag=EffectType.BILLING_LINE.value):
     """A draft invoice line that stands alone until finance puts it on an invoice.
 
     `amount` is the net in the contract's currency, already rounded by the ERP's profile; `minutes` and `amount`
@@ -84,8 +78,7 @@ class BillingLine(_Payload):
     account: BilledTo = BilledTo.REVENUE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostTransaction(_Payload):
+class CostTransaction(_Payload, frozen=True, kw_only=True, tag=EffectType.COST_TRANSACTION.value):
     """A draft journal entry of project cost: debit delivery cost on the project's account, credit what `kind` says.
 
     `amount` is in the ERP company's currency; minutes and amount are negative on a reversal. `per_hour` is None for
@@ -105,8 +98,7 @@ class CostTransaction(_Payload):
     posting_date: dt.date | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntercompanyCharge(_Payload):
+class IntercompanyCharge(_Payload, frozen=True, kw_only=True, tag=EffectType.INTERCOMPANY_CHARGE.value):
     """A draft journal entry in the books of the entity that employs whoever worked for another entity's project.
 
     Debit intercompany receivable, credit labor charged out, at the transfer price in this company's currency.
@@ -125,8 +117,7 @@ class IntercompanyCharge(_Payload):
     posting_date: dt.date | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevenueEntry(_Payload):
+class RevenueEntry(_Payload, frozen=True, kw_only=True, tag=EffectType.REVENUE_ENTRY.value):
     """A draft journal entry of what a contract earned in a month, dated at the month's end.
 
     RECOGNITION debits the contract's balance and credits revenue; LOSS_PROVISION debits the expected loss and credits
@@ -149,22 +140,7 @@ class RevenueEntry(_Payload):
 
 
 Effect = BillingLine | CostTransaction | IntercompanyCharge | RevenueEntry
-
-_CLASSES: dict[EffectType, type[Effect]] = {
-    EffectType.BILLING_LINE: BillingLine,
-    EffectType.COST_TRANSACTION: CostTransaction,
-    EffectType.INTERCOMPANY_CHARGE: IntercompanyCharge,
-    EffectType.REVENUE_ENTRY: RevenueEntry,
-}
-_NAMES = {of: ("effect_type", *(f.name for f in fields(of))) for of in _CLASSES.values()}
-_READ = {of: attrgetter(*names) for of, names in _NAMES.items()}
-_DEFAULTS = {of: tuple((f.name, f.default) for f in fields(of) if f.default is not MISSING) for of in _CLASSES.values()}
-_MONEY, _DATES = ("per_hour", "amount"), ("service_date", "posting_date")
-_ENUMS: dict[tuple[EffectType, str], type[enum.StrEnum]] = {
-    (EffectType.BILLING_LINE, "account"): BilledTo,
-    (EffectType.COST_TRANSACTION, "kind"): CostKind,
-    (EffectType.REVENUE_ENTRY, "kind"): RevenueKind,
-}
+_EFFECT: Any = Effect
 
 
 def booking_date(effect: Effect) -> dt.date:
@@ -178,49 +154,25 @@ def to_payload(effect: Effect) -> dict[str, Any]:
 
     A field that has its default is left out, so that a field which effects gain later changes no hash of before.
     """
-    body: dict[str, Any] = msgspec.to_builtins(_said(effect))
+    body: dict[str, Any] = msgspec.to_builtins(effect)
     return body
 
 
 def from_payload(payload: dict[str, Any]) -> Effect:
-    """The inverse of `to_payload`. Raises KeyError or ValueError for a body that is not one."""
-    body = dict(payload)
-    kind = EffectType(body.pop("effect_type"))
+    """The inverse of `to_payload`. Raises ValueError for a body that is not one."""
     try:
-        for name in _DATES:
-            if body.get(name) is not None:
-                body[name] = dt.date.fromisoformat(body[name])
-        for name in _MONEY:
-            if body.get(name) is not None:
-                body[name] = Money(Decimal(body[name]["amount"]), body[name]["currency"])
-        for (of, name), values in _ENUMS.items():
-            if of is kind and name in body:
-                body[name] = values(body[name])
-        return _CLASSES[kind](**body)
-    except (TypeError, ArithmeticError) as error:
-        raise ValueError(f"not the payload of a {kind.value}: {error}") from error
+        effect: Effect = msgspec.convert(payload, _EFFECT)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not the payload of an effect: {error}") from error
+    return effect
 
 
 def payload_text(effect: Effect) -> str:
     """The payload as canonical JSON: the text of `canonical_json(to_payload(effect))`, made directly.
 
-    A month has a million of them, and each is hashed and stored. An effect keeps the text that was made of it.
+    A month has a million of them, and each is hashed and stored.
     """
-    try:
-        return effect.payload
-    except AttributeError:
-        object.__setattr__(effect, "payload", text := canonical_text(_said(effect)))
-        return text
-
-
-def _said(effect: Effect) -> dict[str, Any]:
-    """The fields that make the payload, by their names."""
-    kind = type(effect)
-    said = dict(zip(_NAMES[kind], _READ[kind](effect), strict=True))
-    for name, default in _DEFAULTS[kind]:
-        if said[name] == default:
-            del said[name]
-    return said
+    return canonical_text(effect)
 
 
 def payload_hash(effect: Effect) -> str:

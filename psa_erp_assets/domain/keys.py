@@ -35,10 +35,10 @@ def canonical_json(body: Mapping[str, Any]) -> str:
     return _encode(body).decode()
 
 
-def canonical_text(body: Mapping[str, Any]) -> str:
+def canonical_text(body: object) -> str:
     """The same for a body that nobody has to look through for floats, made of texts, whole numbers, dates and amounts.
 
-    A Decimal is written as its text, a date as ISO text, a member of an enumeration as its value, a Money as an object.
+    A Decimal is written as its text, a date as ISO text, an enumeration's member as its value, a record as an object.
     """
     return _encode(body).decode()
 

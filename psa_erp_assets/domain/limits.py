@@ -5,7 +5,7 @@ What belongs here: the arithmetic of the limit. What does not: what becomes of a
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from psa_erp_assets.domain.balances import RetainerHours
@@ -14,6 +14,7 @@ from psa_erp_assets.domain.effects import BillingLine
 from psa_erp_assets.domain.money import Money, divide, multiply
 from psa_erp_assets.domain.records import Contract
 from psa_erp_assets.domain.terms import Component, RetainerTerms
+from psa_erp_assets.domain.values import replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ import enum
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from psa_erp_assets.domain.calendar import ServiceMonth
@@ -17,6 +16,7 @@ from psa_erp_assets.domain.effects import BillingLine, Effect, EffectType, booki
 from psa_erp_assets.domain.faults import LIMITS
 from psa_erp_assets.domain.keys import posting_key
 from psa_erp_assets.domain.posting import ON_DOCUMENT, Leg, Operation, Posting, State
+from psa_erp_assets.domain.values import Value, replace
 
 
 class Action(enum.StrEnum):
@@ -51,8 +51,7 @@ _NOTHING_THERE = "not in the ERP yet"
 _ENDED = frozenset({State.CANCELLED, State.WITHDRAWN, State.REVERSED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanItem:
+class PlanItem(Value, frozen=True, kw_only=True):
     """One line of a plan.
 
     `key` is the posting that the item makes or touches, None for a hold. `effect` is what is created (for a

@@ -5,7 +5,7 @@ What belongs here: from running totals to effects. What does not: how much is ea
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from psa_erp_assets.domain.balances import BOOKS, ComponentBalance, added
@@ -26,6 +26,7 @@ from psa_erp_assets.domain.revenue import (
     movement,
 )
 from psa_erp_assets.domain.terms import Component, Recognition
+from psa_erp_assets.domain.values import replace
 
 _REVENUE = EffectType.REVENUE_ENTRY
 REVENUE, LOSS = "revenue", "loss"

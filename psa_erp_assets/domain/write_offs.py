@@ -5,10 +5,11 @@ written off by a credit (`records.Credit`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from psa_erp_assets.domain.decision import Decision, Outcome
 from psa_erp_assets.domain.effects import EffectType
+from psa_erp_assets.domain.values import replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

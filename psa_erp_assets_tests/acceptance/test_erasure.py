@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from psa_erp_assets.domain.access import Actor, Grant, Role
 from psa_erp_assets.domain.audit import Personal
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.records import Employee
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.sandbox.actors import Actors, actors_at
 from psa_erp_assets.sandbox.company_model import DemoCompany
 from psa_erp_assets.sandbox.serve import SandboxServer, running_sandbox

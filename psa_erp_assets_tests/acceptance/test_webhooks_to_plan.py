@@ -12,7 +12,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 import dagster as dg
@@ -32,6 +32,7 @@ from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.records import Contract, Customer, Project
 from psa_erp_assets.domain.signatures import standard_key
 from psa_erp_assets.domain.tracing import root_of
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.sandbox.actors import Actors, actors_at
 from psa_erp_assets.sandbox.company import build_company
 from psa_erp_assets.sandbox.company_model import DemoCompany

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 import httpx
@@ -25,6 +25,7 @@ from psa_erp_assets.domain.effects import BillingLine, EffectType
 from psa_erp_assets.domain.erp import Accepted, Create
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.posting import Leg, Posting, State
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.sandbox.tryton.build import SYNC_USER, Kind
 from psa_erp_assets.services.posting_engine import PostingEngine
 from psa_erp_assets.services.posting_policy import BOUNDARIES

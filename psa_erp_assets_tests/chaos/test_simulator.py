@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
@@ -13,6 +12,7 @@ from psa_erp_assets.domain.erp import Ambiguous, Answer, Throttled
 from psa_erp_assets.domain.plan import Action
 from psa_erp_assets.domain.posting import Posting, State, Transition
 from psa_erp_assets.domain.posting_store import Promoted
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services.posting_engine import PostingEngine
 from psa_erp_assets_tests.simulator.memory_store import MemoryPostingStore
 from psa_erp_assets_tests.simulator.simulation import POLICY, Simulation

@@ -4,7 +4,6 @@ import datetime as dt
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +25,7 @@ from psa_erp_assets.domain.terms import (
     RetainerTerms,
     Terms,
 )
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services import billable_work_items, planning, revisions, touching
 from psa_erp_assets.services.billable_work_items import (
     BillableWorkItem,

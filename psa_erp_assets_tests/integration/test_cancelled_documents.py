@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from psa_erp_assets.domain.erp import ErpDocument
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.posting import Leg, State
 from psa_erp_assets.domain.reconcile import CANCELLED, Difference
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services import plan_report, sync
 from psa_erp_assets.services.credits import request_credit
 from psa_erp_assets.services.planning import apply_plan
@@ -381,12 +382,15 @@ def test_a_cancelled_credit_of_finance_s_own_is_no_credit(runtime: Runtime, erp:
     run(runtime)
     assert net(erp) == Decimal("175.00"), "less 75 of finance's own"
     assert read(runtime) == frozenset()
+    assert Difference.CREDITED in {row.difference for row in compare(runtime).rows}
     credit_by_hand(runtime, erp, 45, CANCELLED)
     assert read(runtime) == {E1}
     run(runtime)
     assert net(erp) == Decimal("100.00")
     assert read(runtime) == frozenset()
-    compare(runtime)
+    rows = compare(runtime).rows
+    assert sum(row.erp_amount for row in rows) == Decimal("100.00"), "it counts for nothing, as in the ERP"
+    assert Difference.CREDITED not in {row.difference for row in rows}
     assert to_classify(runtime) == []
     # A draft again, it is the credit that was classified: its hours are billed anew once more.
     credit_by_hand(runtime, erp, 45, "draft")

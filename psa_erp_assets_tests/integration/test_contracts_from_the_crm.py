@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from psa_erp_assets.adapters.store import exceptions, master_records
 from psa_erp_assets.domain.records import Contract, Project
 from psa_erp_assets.domain.terms import ContractKind, plain_terms
 from psa_erp_assets.domain.terms_text import terms_from_text
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.sandbox.actors import Actors, actors_at
 from psa_erp_assets.sandbox.company_model import DemoCompany, DemoContract
 from psa_erp_assets.sandbox.serve import SandboxServer, running_sandbox

@@ -4,7 +4,6 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from psa_erp_assets.domain.records import AccountingPeriod
 from psa_erp_assets.domain.rollout import Rollout, RolloutStep
 from psa_erp_assets.domain.shadow import Explanation
 from psa_erp_assets.domain.terms import Component, ContractKind, Estimate, Recognition, RecognitionTerms
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services import sync
 from psa_erp_assets.services.credits import CreditRefusedError, request_credit
 from psa_erp_assets.services.period_choices import ChoiceRefusedError, WaitingEffect, choose, waiting_effects
@@ -600,6 +600,35 @@ def test_what_the_terms_have_not_any_more_can_be_chosen_for(
         run(runtime)
         assert waiting_effects(clean_store, runtime.scope) == ()
         assert revenue(erp) == [Decimal(f"{sign}500.00") for sign in (("", "-") if date else ("",))]
+
+
+def test_a_canceled_revenue_entry_is_not_caught_up(clean_store: Engine, tmp_path: Path, erp: PunctualErp) -> None:
+    """What somebody has decided not to book would come with the next month's revenue, and nobody would know why."""
+    hours = RecognitionTerms(method=Recognition.HOURS, estimate=Estimate(total_minutes=9600))
+    fee = Component(code="main", kind=ContractKind.FIXED_FEE_MILESTONE, fee=money("10000.00"), recognition=hours)
+    keep_master(clean_store, make_master(contracts=(contract_of(fee),)))
+    keep_periods(clean_store, {"2026-09": True, "2026-10": False})
+    receive(clean_store, psa_payload("e1", 480), psa_payload("e2", 960, day=dt.date(2026, 10, 2)))
+    with open_store_runtime(clean_store, tmp_path, erp) as runtime:
+        sync.mark_touched(runtime)
+        run(runtime)
+        [entry] = [w for w in waiting_effects(clean_store, runtime.scope) if w.effect_type is EffectType.REVENUE_ENTRY]
+        assert entry.amount == Decimal("500.00")
+        pick(runtime, Choice.CANCEL, object_id=entry.object_id, effect_type=EffectType.REVENUE_ENTRY)
+        run(runtime)
+        october = ("UK", "2026-10")
+        later(runtime)
+        sync.sync_partition(runtime, october, created_by="dagster run 1")
+        assert revenue(erp) == [Decimal("1000.00")], "sixteen hours of October, and none of September's eight"
+        keep_periods(clean_store, {"2026-09": False, "2026-10": False}, later(runtime))
+        sync.mark_touched(runtime)
+        run(runtime)
+        assert revenue(erp) == [Decimal("1000.00")]
+        # More work in September: what is booked is all that its revenue comes to now.
+        receive(clean_store, psa_payload("e1", 960), now=later(runtime))
+        run(runtime)
+        sync.sync_partition(runtime, october, created_by="dagster run 1")
+        assert sum(revenue(erp)) == Decimal("2000.00")
 
 
 def revenue(erp: PunctualErp) -> list[Decimal]:

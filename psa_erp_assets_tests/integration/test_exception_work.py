@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.exception_duties import Priority
 from psa_erp_assets.domain.faults import Owner
 from psa_erp_assets.domain.posting import State
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services import exception_work, replay, sync
 from psa_erp_assets.services.deciding import decide_partition
 from psa_erp_assets.services.exception_cases import Case, Wanted, case_story, list_cases, list_groups, totals

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from psa_erp_assets.adapters.store import exceptions, schema
 from psa_erp_assets.domain.approval import ApprovalRule
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.plan import Action
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services import plan_report, plan_review, planning, sync
 from psa_erp_assets.services.plan_review import ReviewRefusedError
 from psa_erp_assets.services.planning import (

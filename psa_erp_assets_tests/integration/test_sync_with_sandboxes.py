@@ -4,7 +4,6 @@ import datetime as dt
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, func, select
@@ -15,6 +14,7 @@ from psa_erp_assets.adapters.http import JsonApi, SourceError
 from psa_erp_assets.adapters.store import deliveries, exceptions, master_records, schema, time_entries
 from psa_erp_assets.domain.facts import PsaUserFacts
 from psa_erp_assets.domain.records import ApprovalState, TimeEntry
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.sandbox.actors import Actors, actors_at
 from psa_erp_assets.sandbox.company_model import DemoCompany, RequestState
 from psa_erp_assets.sandbox.serve import SandboxServer, running_sandbox

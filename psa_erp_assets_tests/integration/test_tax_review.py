@@ -1,7 +1,6 @@
 """Taxes of posted invoices, as the ERP charged them, beside what their lines come to, in a real store."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -12,6 +11,7 @@ from psa_erp_assets.adapters.store.postings import PgPostingStore
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.money import Money, Rounding
 from psa_erp_assets.domain.tax import DifferenceClass, RoundingProfile, TaxBasis
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services import tax_review
 from psa_erp_assets_tests.support.facts import TENANT, make_master
 from psa_erp_assets_tests.support.postings import NOON, make_effect, make_posting

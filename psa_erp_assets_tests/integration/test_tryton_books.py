@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -22,6 +21,7 @@ from psa_erp_assets.domain.effects import (
 )
 from psa_erp_assets.domain.erp import Accepted, Create
 from psa_erp_assets.domain.money import Money
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.sandbox.tryton.build import Kind
 from psa_erp_assets_tests.support.tryton import MakeTryton, RunningTryton, key_of
 

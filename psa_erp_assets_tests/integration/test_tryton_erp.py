@@ -4,7 +4,6 @@ import concurrent.futures
 import datetime as dt
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 
 import psycopg
@@ -27,6 +26,7 @@ from psa_erp_assets.domain.effects import (
 )
 from psa_erp_assets.domain.erp import Accepted, Answer, Create, ErpClass, ErpDocument, Rejected, Throttled, Withdraw
 from psa_erp_assets.domain.money import Money
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.sandbox.tryton.build import Kind
 from psa_erp_assets_tests.support.tryton import MakeTryton, RunningTryton, key_of
 

@@ -4,13 +4,14 @@ import datetime as dt
 import random
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from psa_erp_assets.domain.calendar import ServiceMonth
 from psa_erp_assets.domain.decision import Decision, Outcome, Route
 from psa_erp_assets.domain.effects import Effect, EffectType
 from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
 from psa_erp_assets.domain.posting import Leg, Posting, new_posting
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.simulator.faulty_erp import POISON
 from psa_erp_assets_tests.simulator.memory_store import MemoryPostingStore
 from psa_erp_assets_tests.support.postings import TENANT, make_effect

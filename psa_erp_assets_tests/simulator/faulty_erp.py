@@ -8,7 +8,7 @@ import datetime as dt
 import enum
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from psa_erp_assets.domain.effects import EffectType
@@ -26,6 +26,7 @@ from psa_erp_assets.domain.erp import (
     Withdraw,
 )
 from psa_erp_assets.domain.money import Money
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.simulator.scheduler import Scheduler
 
 POISON = "poison"

@@ -8,7 +8,6 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from psa_erp_assets.domain import posting as states
 from psa_erp_assets.domain.effects import EffectType
@@ -29,6 +28,7 @@ from psa_erp_assets.domain.posting_store import (
     StaleFenceError,
     Work,
 )
+from psa_erp_assets.domain.values import replace
 
 
 class MemoryPostingStore:

@@ -8,7 +8,6 @@ import datetime as dt
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 
 from psa_erp_assets.domain.back_pressure import WaitBounds
 from psa_erp_assets.domain.effects import EffectType
@@ -16,6 +15,7 @@ from psa_erp_assets.domain.erp import Create, ErpClass, ErpDocument
 from psa_erp_assets.domain.posting import ENDED, EVER_CONFIRMED, WAITS_FOR_HUMAN, Leg, Operation, Posting, State
 from psa_erp_assets.domain.posting_look_up import Patience, surplus
 from psa_erp_assets.domain.reconcile import CANCELLED
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services.posting_engine import PostingEngine
 from psa_erp_assets.services.posting_policy import EnginePolicy
 from psa_erp_assets_tests.simulator.company import COMPANIES, Company

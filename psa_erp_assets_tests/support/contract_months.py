@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from psa_erp_assets.domain.account import ContractMonth, Settlement, settle
@@ -14,6 +13,7 @@ from psa_erp_assets.domain.effects import BillingLine, EffectType
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.records import ApprovalState, Contract, Credit, Milestone, TimeEntry, WorkItem
 from psa_erp_assets.domain.terms import Component, ContractKind, Overage, PricingTerms, RetainerTerms, Terms
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import CONTRACT, ENTRY, RULES, make_entry, make_master, money
 
 SEPTEMBER, OCTOBER, NOVEMBER = (ServiceMonth(2026, month) for month in (9, 10, 11))

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +23,7 @@ from psa_erp_assets.domain.records import (
     TimeEntry,
 )
 from psa_erp_assets.domain.terms import ContractKind, PricingTerms, plain_terms
+from psa_erp_assets.domain.values import replace
 
 TENANT = "demo"
 RULES = Rules(rounding=Rounding.HALF_EVEN, default_legal_entity="US")

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Engine
@@ -11,6 +10,7 @@ from psa_erp_assets.adapters.store import inbox, master_records
 from psa_erp_assets.domain.access import Actor, Grant, Role
 from psa_erp_assets.domain.facts import PsaUserFacts
 from psa_erp_assets.domain.records import Employee, Project
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services import mapping_upkeep
 from psa_erp_assets.services.mapping_upkeep import Upkeep
 from psa_erp_assets_tests.support.facts import (

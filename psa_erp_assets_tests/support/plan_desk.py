@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from psa_erp_assets.domain.access import Actor, Grant, Role
 from psa_erp_assets.domain.approval import ApprovalRule
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.plan import Action
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services import sync
 from psa_erp_assets.services.runtime import Runtime
 from psa_erp_assets_tests.support.console import CSRF, make_app, served

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from psa_erp_assets.domain.effects import EffectType, booking_date
 from psa_erp_assets.domain.erp import Accepted, Answer, Command, ErpClass, ErpDocument, Rejected, Withdraw
 from psa_erp_assets.domain.posting import ON_DOCUMENT
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services.runtime import Runtime
 from psa_erp_assets.services.scope import Scope
 from psa_erp_assets.settings import load_settings

@@ -88,6 +88,13 @@ class LakeBooks:
         self.posting(entry, entry, amount)
         self.line(entry, contract, amount, key=entry, **on_line)
 
+    def reconciled(self, entry: str, contract: str, amount: str, difference: str) -> None:
+        """What the reconciliation says of a line, whose amounts agree."""
+        self._put("reconciliation", "entry_id", entry_id=entry, contract_id=contract, employee_id="EMP-1",
+                  approved_minutes=60, erp_minutes=60, invoiced_minutes=0, approved_amount=Decimal(amount),
+                  erp_amount=Decimal(amount), invoiced_amount=Decimal(0), currency="GBP", difference=difference,
+                  explained=difference != "manual_change", next_step="Look.", **MONTH)  # fmt: skip
+
     def entry(self, table: str, erp_id: str, contract: str, amount: str, *, key: str | None) -> None:
         """A journal entry in the ERP, on the contract's project."""
         self._put(table, "erp_id", erp_id=erp_id, key=key, service_date=DAY, project_code=contract, minutes=0,

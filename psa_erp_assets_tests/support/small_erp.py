@@ -7,7 +7,7 @@ what has been planned wait while its period is closed; and fails where a plan wo
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from psa_erp_assets.domain.calendar import ServiceMonth
@@ -16,6 +16,7 @@ from psa_erp_assets.domain.effects import BillingLine, Effect, EffectType, booki
 from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
 from psa_erp_assets.domain.posting import ON_DOCUMENT, Leg, Operation, Posting, State, new_posting
 from psa_erp_assets.domain.posting_gate import promotions
+from psa_erp_assets.domain.values import replace
 
 TENANT = "demo"
 NOW = dt.datetime(2026, 12, 1, tzinfo=dt.UTC)

@@ -40,11 +40,13 @@ class MinuteClock:
         return self.now
 
 
-def runtime_at(sandbox: SandboxServer, engine: Engine, home: Path, stack: ExitStack) -> Runtime:
-    """The process, with the delivered settings but for addresses and keys."""
+def runtime_at(
+    sandbox: SandboxServer, engine: Engine, home: Path, stack: ExitStack, *, crm_url: str | None = None
+) -> Runtime:
+    """The process, with the delivered settings but for addresses and keys; `crm_url` is another way to the CRM."""
     settings = load_settings({"PSA_ERP_HOME": str(home)})
     known = settings.connections
-    urls = {"psa": sandbox.clockify_url, "crm": sandbox.hubspot_url, "hr": sandbox.bamboohr_url}
+    urls = {"psa": sandbox.clockify_url, "crm": crm_url or sandbox.hubspot_url, "hr": sandbox.bamboohr_url}
     connections = known.model_copy(
         update={
             name: getattr(known, name).model_copy(update={"base_url": url, "requests_per_second": 1000})

@@ -1,7 +1,6 @@
 """A contract's month taken together, by example: caps, hours, running totals, credits, fees, amendments, revenue."""
 
 import datetime as dt
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +24,7 @@ from psa_erp_assets.domain.terms import (
     RecognitionTerms,
     plain_terms,
 )
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.contract_months import (
     BILLING,
     COST,

@@ -4,7 +4,6 @@ import datetime as dt
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -53,6 +52,7 @@ from psa_erp_assets.domain.terms import (
     RecognitionTerms,
     Terms,
 )
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.oracle.world import World
 from psa_erp_assets_tests.support.contract_months import BILLING, capped, retainer
 from psa_erp_assets_tests.support.facts import (

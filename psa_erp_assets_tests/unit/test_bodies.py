@@ -1,7 +1,7 @@
 """Records as JSON bodies and back."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from psa_erp_assets.adapters.store.bodies import from_body, to_body
 from psa_erp_assets.domain.keys import content_hash
 from psa_erp_assets.domain.records import Amendment, Contract
 from psa_erp_assets.domain.terms import ContractKind, Terms
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import CONTRACT
 from psa_erp_assets_tests.support.terms import DAYS, terms
 

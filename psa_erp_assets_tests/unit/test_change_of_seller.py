@@ -2,7 +2,6 @@
 
 import datetime as dt
 import random
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +24,7 @@ from psa_erp_assets.domain.terms import (
     Recognition,
     RecognitionTerms,
 )
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.contract_months import (
     BILLING,
     OCTOBER,

@@ -31,6 +31,20 @@ def test_a_delivery_points_at_its_object(event: str, hint: Hint) -> None:
     assert hints_of(event, {"id": "x1", "status": {"state": "APPROVED"}}) == [hint]
 
 
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ("NEW_PROJECT", HintKind.CREATED),
+        ("PROJECT_UPDATED", HintKind.UPDATED),
+        ("PROJECT_DELETED", HintKind.DELETED),
+    ],
+)
+def test_an_event_of_a_project_is_heeded_though_none_is_asked_for(event: str, kind: HintKind) -> None:
+    """A closed project would be billed on until the hour, although the PSA has said that it is closed."""
+    assert event not in SUBSCRIBED_EVENTS, "ten are all that one user may have"
+    assert hints_of(event, {"id": "p1", "archived": True}) == [Hint(object_type="project", object_id="p1", kind=kind)]
+
+
 def test_a_delivery_about_several_objects_points_at_each() -> None:
     """Entries that are deleted in bulk may be announced together."""
     assert [h.object_id for h in hints_of("TIME_ENTRY_DELETED", [{"id": "x1"}, {"id": "x2"}])] == ["x1", "x2"]

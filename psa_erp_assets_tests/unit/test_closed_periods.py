@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -14,6 +13,7 @@ from psa_erp_assets.domain.effects import CostTransaction, EffectType, booking_d
 from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
 from psa_erp_assets.domain.posting import State
 from psa_erp_assets.domain.records import ApprovalState
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import DAY, ENTRY, RULES, TENANT, cost_rate, make_entry, make_master
 from psa_erp_assets_tests.unit.test_plan import Ledger
 

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import decimal
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +23,7 @@ from psa_erp_assets.domain.effects import CostKind, CostTransaction, Intercompan
 from psa_erp_assets.domain.faults import FAULTS
 from psa_erp_assets.domain.money import CurrencyMismatchError, Money, Rounding, divide, exponent, multiply
 from psa_erp_assets.domain.records import LegalEntity
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import (
     DAY,
     EMPLOYEE,

@@ -1,7 +1,6 @@
 """Decisions: what an approved entry comes to, or every reason why it does not."""
 
 import datetime as dt
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +36,7 @@ from psa_erp_assets.domain.terms import (
     Terms,
     plain_terms,
 )
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import (
     CONTRACT,
     CUSTOMER,
@@ -313,7 +313,7 @@ def test_what_is_not_earned_as_billed_goes_to_the_contract_s_balance(method: Rec
 
 
 def test_an_expense_is_passed_on_and_costs() -> None:
-    """Edge case 27: an expense in three currencies; what the customer pays comes from the receipt alone."""
+    """Edge case 29: an expense in three currencies; what the customer pays comes from the receipt alone."""
     decision = decide(EXPENSE, master_with_euros(), RULES)
     line, cost = decision.effect(BILLING), decision.effect(COST)
     assert (decision.outcome, decision.minutes, decision.holds) == (Outcome.POST, 0, ())
@@ -354,7 +354,7 @@ def test_an_expense_that_nobody_is_billed_for_still_costs(terms: dict[str, Any],
 def test_every_gap_holds_just_what_of_an_expense_depends_on_it(
     code: str, held: frozenset[EffectType], changes: dict[str, Any]
 ) -> None:
-    """Edge case 27: a currency without a rate would be taken for the contract's own."""
+    """Edge case 17: a currency without a rate would be taken for the contract's own."""
     master = make_master(**({"fx_rates": EUROS} | changes))
     decision = decide(EXPENSE, master, RULES)
     assert {kind for kind in EffectType if code in codes(decision, kind)} == held

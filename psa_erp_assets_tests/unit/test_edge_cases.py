@@ -11,12 +11,16 @@ store, a source or an ERP that answers, and are shown by:
 - 27, 28 (webhooks twice, late, permuted or never; cursors that skip): `integration/test_sync_with_sandboxes.py`,
   `integration/console/test_webhooks.py`
 
-After them come the published figures of billing.
+Against a real Tryton: `acceptance/test_corrections.py` (12, 13, 15, 18, 19, 23, 30),
+`acceptance/test_cancelled_in_the_erp.py` (6, 7), `acceptance/test_broken_by_hand.py` (three-way reconciliation) and
+`acceptance/test_mapping_in_the_books.py` (21).
+
+After them come the published figures of billing. Those of revenue (the contract modification of IFRS 15, the catch-up,
+deferred revenue by month, proration) are in `unit/test_revenue.py`, those of DSO in `unit/test_measures.py`.
 """
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -45,6 +49,7 @@ from psa_erp_assets.domain.terms import (
     RecognitionTerms,
     Terms,
 )
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.contract_months import (
     BILLING,
     COST,
@@ -202,6 +207,12 @@ def test_edge_08_what_is_credited_and_billed_again_keeps_its_links() -> None:
     first = next(p for p in company.erp.postings.values() if p.object_id == B and p.revision == 1)
     assert (reverse.action, reverse.target_key) == (Action.REVERSE, first.key)
     assert (create.action, create.depends_on) == (Action.CREATE, reverse.key)
+    assert company.net() == {A: Decimal("100.00"), B: Decimal("50.00"), f"{ENTRY}-earlier": Decimal("100.00")}
+    # The next correction finds the rebill, and not the line that has its place on the invoice.
+    company.invoice(B)
+    company.revise(B, minutes=45)
+    [again] = [i for i in company.sync() if i.action is Action.REVERSE]
+    assert again.target_key == create.key
 
 
 def test_edge_09_lines_rounded_one_by_one_total_6_66() -> None:
@@ -227,6 +238,9 @@ def test_edge_10_a_cent_of_tax_is_rounding_and_no_wrong_rate() -> None:
     assert (by_line, by_document) == (money("0.03"), money("0.02"))
     found = explain(by_document, by_line, len(lines))
     assert (found.difference_class, found.adjustment) == (DifferenceClass.ROUNDING, 1)
+    # Two cents are more than three lines of half a cent can come to: nobody's rounding, and not to be adjusted away.
+    beyond = explain(by_document, by_document + money("0.02"), len(lines))
+    assert (beyond.difference_class, beyond.adjustment) == (DifferenceClass.UNEXPLAINED, 0)
 
 
 def test_edge_11_a_cost_change_passes_although_the_time_is_invoiced() -> None:

@@ -4,7 +4,6 @@ import csv
 import datetime as dt
 import io
 import shutil
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.exception_duties import GROUP_LENGTH, Duties, Duty, Priority, cause_of
 from psa_erp_assets.domain.faults import FAULTS, FaultClass, Owner
 from psa_erp_assets.domain.money import Money
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.domain.write_offs import WriteOff, written_off
 from psa_erp_assets.services.exception_cases import Case
 from psa_erp_assets.services.exception_export import to_csv

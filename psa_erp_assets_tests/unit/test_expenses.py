@@ -2,7 +2,6 @@
 
 import datetime as dt
 import decimal
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +17,7 @@ from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.money import Money, Rounding, divide, exponent
 from psa_erp_assets.domain.records import ApprovalState, Expense
 from psa_erp_assets.domain.terms import ExpenseTerms
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import DAY, EMPLOYEE, UK, US, fx_rate, make_master, money
 
 BRITON = replace(EMPLOYEE, id="EMP-0002", psa_user_id="u2", legal_entity="UK", name="Ada Jones")

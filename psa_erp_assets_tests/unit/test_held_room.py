@@ -1,8 +1,8 @@
 """A held hour keeps its place in its contract's limits: the room that it will need, and none that it may not need."""
 
+import datetime as dt
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -13,10 +13,11 @@ from psa_erp_assets.domain.account import ContractMonth, Settlement, settle
 from psa_erp_assets.domain.balances import Balance
 from psa_erp_assets.domain.decide import Decider
 from psa_erp_assets.domain.decision import Outcome
-from psa_erp_assets.domain.effects import BillingLine
+from psa_erp_assets.domain.effects import BillingLine, EffectType
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.records import Contract, Credit, Project, TimeEntry
-from psa_erp_assets.domain.terms import Component, ContractKind, LineRounding, Overage
+from psa_erp_assets.domain.terms import Component, ContractKind, LineRounding, Overage, Recognition, RecognitionTerms
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.oracle.world import World
 from psa_erp_assets_tests.support.contract_months import (
     BILLING,
@@ -26,11 +27,12 @@ from psa_erp_assets_tests.support.contract_months import (
     capped,
     contract_of,
     entry,
+    milestone,
     of,
     retainer,
     settle_month,
 )
-from psa_erp_assets_tests.support.facts import CUSTOMER, ENTRY, PROJECT, RULES, bill_rate, make_master, money
+from psa_erp_assets_tests.support.facts import CUSTOMER, ENTRY, PROJECT, RULES, TAX, bill_rate, make_master, money
 from psa_erp_assets_tests.support.months import make_world, settle_months
 
 A, B, C = (f"{ENTRY}-{name}" for name in "abc")
@@ -134,6 +136,93 @@ def test_only_what_will_be_billed_of_a_credited_hour_keeps_room(rebill: bool) ->
     held = month(contract, *facts, known=False, credits=[credit])
     released = month(contract, *facts, known=True, credits=[credit])
     assert billed(held)[B] == billed(released)[B] == money("60.00" if rebill else "90.00")
+
+
+FEE_AMOUNT = Decimal(1000)
+FEE = Component(
+    code="main",
+    kind=ContractKind.FIXED_FEE_MILESTONE,
+    fee=money("1000.00"),
+    recognition=RecognitionTerms(method=Recognition.MILESTONE),
+)
+FIRST, SECOND = (milestone(name, "600.00", dt.date(2026, 9, day)) for name, day in (("m1", 10), ("m2", 20)))
+
+
+@pytest.mark.parametrize(
+    "missing", [{"customers": (replace(CUSTOMER, erp_party=None),)}, {"tax_profiles": ()}, {"legal_entities": ()}]
+)
+def test_a_held_milestone_keeps_its_part_of_the_fee(missing: Mapping[str, object]) -> None:
+    """A later one would be billed out of it, and be credited when the first one is released."""
+    contract = contract_of(FEE)
+    held = settle_month(contract, [FIRST], **missing)
+    assert billed(held) == {}
+    assert held.closing.of("main").milestones == Decimal("600.00")
+    later = replace(SECOND, service_date=dt.date(2026, 10, 5))
+    october = settle_month(contract, [later], OCTOBER, opening=held.closing)
+    assert billed(october) == {}
+    assert [h.code for h in of(october, "milestone:m2").holds] == ["milestone_over_fee"]
+    released = settle_month(contract, [FIRST])
+    assert billed(released) == {"milestone:m1": money("600.00")}
+    assert released.closing.of("main").milestones == Decimal("600.00"), "released, it uses what it has kept"
+
+
+def test_a_held_milestone_that_the_fee_has_no_room_for_keeps_none() -> None:
+    """It would keep what a smaller one after it can have."""
+    contract = contract_of(FEE)
+    unknown = {"customers": (replace(CUSTOMER, erp_party=None),)}
+    settled = settle_month(contract, [FIRST, SECOND, replace(SECOND, id="milestone:m3", amount=money("400.00"))])
+    assert billed(settled) == {"milestone:m1": money("600.00"), "milestone:m3": money("400.00")}
+    held = settle_month(contract, [FIRST, SECOND], **unknown)
+    assert held.closing.of("main").milestones == Decimal("600.00")
+
+
+def test_a_milestone_that_may_not_belong_to_the_fee_keeps_none_of_it() -> None:
+    """One outside of the term may have been entered with a wrong date, one in dollars is of no known worth, one of
+    another component is no part of this fee, and one that was written off will never be billed.
+    """
+    contract = contract_of(FEE)
+    ended = replace(contract, valid_from=SECOND.service_date)
+    assert billed(settle_month(ended, [FIRST, SECOND])) == {"milestone:m2": money("600.00")}
+    for wrong in (replace(FIRST, amount=money("600.00", "USD")), replace(FIRST, component="other")):
+        settled = settle_month(contract, [wrong, SECOND])
+        assert billed(settled) == {"milestone:m2": money("600.00")}
+        assert [d.outcome for d in settled.decisions if d.object_id == FIRST.id] == [Outcome.HOLD]
+    decider = Decider(make_master(contracts=(contract,), tax_profiles=()), RULES)
+    work = [(FIRST, decider.decide(FIRST))]
+    where = ContractMonth(contract.id, SEPTEMBER)
+    given_up = settle(where, work, Balance(), decider, given_up=frozenset({FIRST.id}))
+    assert given_up.closing.of("main").milestones == 0
+
+
+def test_a_milestone_that_waits_for_its_buyer_is_earned() -> None:
+    """It has been reached and accepted, which is what earns it (IFRS 15.B15); who can be invoiced is another matter."""
+    contract = contract_of(FEE)
+    held = settle_month(contract, [FIRST], tax_profiles=())
+    entries = [e for d in held.decisions for e in d.effects if e.effect_type is EffectType.REVENUE_ENTRY]
+    assert [e.amount for e in entries] == [money("600.00")]
+    assert billed(held) == {}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    amounts=st.lists(st.integers(1, 60_000), min_size=1, max_size=6),
+    taxed_from=st.integers(1, 30),
+    order=st.randoms(use_true_random=False),
+)
+def test_milestones_are_never_more_than_the_fee_and_released_ones_move_no_other(
+    amounts: list[int], taxed_from: int, order: random.Random
+) -> None:
+    """Cumulative milestones are at most all of the fee, whatever is held and in whatever order they arrive."""
+    contract = contract_of(FEE)
+    facts = [milestone(f"m{n}", f"{cents / 100:.2f}", dt.date(2026, 9, 1 + n * 5)) for n, cents in enumerate(amounts)]
+    late = replace(TAX, valid_from=dt.date(2026, 9, taxed_from))
+    held = settle_month(contract, order.sample(facts, len(facts)), tax_profiles=(late,))
+    released = settle_month(contract, facts)
+    assert held.closing.of("main").milestones == released.closing.of("main").milestones <= FEE_AMOUNT
+    assert sum(m.amount for m in billed(released).values()) == released.closing.of("main").milestones
+    assert billed(held).items() <= billed(released).items()
+    waiting = [d.object_id for d in held.decisions if d.object_id.startswith("milestone:") and d.holds]
+    assert billed(held).keys() | {*waiting} == {fact.id for fact in facts}
 
 
 @pytest.mark.parametrize("overage", list(Overage))

@@ -1,7 +1,6 @@
 """How far a cap or a retainer's hours reach into a piece of work."""
 
 import datetime as dt
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -15,6 +14,7 @@ from psa_erp_assets.domain.limits import Available, beyond_cap, draw, hours_of_m
 from psa_erp_assets.domain.money import Rounding, for_minutes
 from psa_erp_assets.domain.records import Amendment
 from psa_erp_assets.domain.terms import RetainerTerms
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.contract_months import NOVEMBER, OCTOBER, SEPTEMBER, contract_of, retainer, terms_of
 from psa_erp_assets_tests.support.facts import CONTRACT, money
 from psa_erp_assets_tests.support.postings import make_effect

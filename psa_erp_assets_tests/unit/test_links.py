@@ -1,13 +1,13 @@
 """Dated mappings: whatever decisions are made in whatever order, a source id stands for one canonical id on a day."""
 
 import datetime as dt
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from psa_erp_assets.domain.links import CANONICAL, DAY, Link, NewSpan, Span, change_of
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import CUSTOMER, EMPLOYEE, FIRST, PROJECT, make_master
 from psa_erp_assets_tests.support.facts import DAY as WORKED
 

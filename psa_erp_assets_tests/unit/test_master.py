@@ -1,7 +1,6 @@
 """Master data as of a date: rates, conversions, taxes, and never a guess where there is nothing."""
 
 import datetime as dt
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from psa_erp_assets.domain.master import Conversion, Work
 from psa_erp_assets.domain.records import Amendment, FxRate, TaxProfile
 from psa_erp_assets.domain.terms import ContractKind
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import (
     CARD,
     CONTRACT,

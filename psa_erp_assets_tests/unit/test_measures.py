@@ -180,6 +180,7 @@ def _work(books: Books) -> None:
     books.put("credits", {"id": "C-1", "object_id": "e1", "minutes": 60, "rebill": False, "in_erp": False,
                           "reason": "goodwill", "requested_at": AT})  # fmt: skip
     books.put("erp_invoices", invoice("7", dt.date(2026, 10, 2), "1000", "250"))
+    books.put("erp_payments", payment("31", "7", dt.date(2026, 11, 1), "500"))
     books.put("exceptions", {"id": 1, "code": "no_bill_rate", "fault_class": "data", "owner": "finance",
                              "next_step": "Add a rate.", "object_id": "e2", "legal_entity": "UK",
                              "service_month": "2026-09", "minutes": 120, "detail": "none", "first_seen_at": AT,
@@ -191,6 +192,13 @@ def invoice(number: str, on: dt.date, total: str, still_open: str) -> dict[str, 
         "erp_id": number, "number": number, "legal_entity": "UK", "party_code": "CUS-2", "invoice_date": on,
         "currency": "GBP", "net_amount": money(total), "tax_amount": money("0"), "total_amount": money(total),
         "open_amount": money(still_open), "state": "posted",
+    }  # fmt: skip
+
+
+def payment(number: str, of: str, on: dt.date, amount: str) -> dict[str, Any]:
+    return {
+        "erp_id": number, "number": f"PAY-{number}", "invoice_id": of, "legal_entity": "UK", "paid_on": on,
+        "amount": money(amount), "currency": "GBP",
     }  # fmt: skip
 
 
@@ -389,12 +397,42 @@ def test_the_approved_side_knows_fees_as_the_erp_does(books: Books) -> None:
     }  # fmt: skip
 
 
-def test_payments_and_backlog(books: Books) -> None:
-    """Paid and contracted amounts would be missing in the group's currency."""
-    assert books.rows("SELECT amount, group_amount FROM fct_payment") == [
-        {"amount": 750, "group_amount": money("937.5")}
+def test_what_is_paid_has_its_date_and_comes_to_what_is_not_open(books: Books) -> None:
+    """Payments would be without their dates, or what was set off by hand would still be a receivable."""
+    found = books.rows(
+        "SELECT payment_id, paid_on, days_to_pay, amount, entity_amount, group_amount, customer_id FROM fct_payment"
+        " ORDER BY payment_id"
+    )
+    assert [tuple(row.values()) for row in found] == [
+        ("31", dt.date(2026, 11, 1), 30, money("500"), money("500"), money("625"), "CUS-2"),
+        ("other", None, None, money("250"), money("250"), money("312.5"), "CUS-2"),
     ]
+
+
+def test_backlog_is_in_the_groups_currency(books: Books) -> None:
+    """Contracted amounts of several entities could not be added up."""
     assert books.rows("SELECT amount, group_amount FROM fct_backlog") == [{"amount": 600, "group_amount": money("750")}]
+
+
+def test_receivables_roll_forward_by_the_dates_of_payments(books: Books) -> None:
+    """A payment would count in the month of its invoice, and the days until it came would be nowhere."""
+    books.put("erp_invoices", invoice("8", dt.date(2026, 8, 11), "300", "0"))
+    books.put(
+        "erp_payments",
+        payment("32", "8", dt.date(2026, 8, 31), "100"),
+        payment("33", "8", dt.date(2026, 10, 10), "200"),
+    )
+    found = books.rows(
+        "SELECT receivable_month, opening_amount, invoiced_amount, paid_amount, settled_amount, closing_amount,"
+        " days_to_pay, dso_quarter FROM mart_receivables_by_month ORDER BY receivable_month"
+    )
+    assert [tuple(None if value is None else str(value) for value in row.values()) for row in found] == [
+        ("2026-08", "0.0000", "300.0000", "100.0000", "0.0000", "200.0000", "20.00", "60.00"),
+        ("2026-09", "200.0000", "0.0000", "0.0000", "0.0000", "200.0000", None, "60.00"),
+        ("2026-10", "200.0000", "1000.0000", "200.0000", "250.0000", "750.0000", "60.00", "51.92"),
+        ("2026-11", "750.0000", "0.0000", "500.0000", "0.0000", "250.0000", "30.00", "22.50"),
+    ]
+    assert books.failing() == set()
 
 
 @pytest.mark.parametrize(
@@ -408,6 +446,9 @@ def test_payments_and_backlog(books: Books) -> None:
         ("INSERT INTO erp_cost_entries SELECT * FROM erp_cost_entries WHERE erp_id = '4'", "fct_cost.unique_grain"),
         ("UPDATE projects SET code = 'P1' WHERE id = 'PRJ-2'", "fct_cost.cost_and_revenue_are_all_entries"),
         ("UPDATE erp_invoices SET net_amount = 1", "fct_invoice.net_and_tax_are_the_total"),
+        ("UPDATE erp_payments SET invoice_id = '99'", "fct_payment.no_payment_is_lost"),
+        ("UPDATE erp_payments SET currency = 'USD'", "fct_payment.no_payment_is_lost"),
+        ("INSERT INTO erp_payments SELECT * FROM erp_payments", "stg_payments.unique_grain"),
         ("DELETE FROM customers WHERE id = 'CUS-1'", "dim_contract.relationship_customer_id"),
         ("UPDATE account_balances SET posted = 0", "mart_general_ledger_tie.it_ties"),
         ("INSERT INTO company (group_currency) VALUES ('USD')", "stg_company.unique_grain"),

@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import promql_parser as promql
 import pytest
 import yaml
 
@@ -52,6 +54,64 @@ def test_a_name_that_does_not_exist_is_noticed() -> None:
     assert wrong("max(psa_erp_deliveries_waiting) > 1") == {"psa_erp_deliveries_waiting"}
     assert wrong("sum by (customer) (psa_erp_deliveries_pending) > 1") == {"customer"}
     assert wrong("rate(psa_erp_plan_items[5m]) > 1") == {"rate", "psa_erp_plan_items"}
+
+
+def parts(expression: Any) -> Iterator[Any]:
+    """An expression of PromQL, parsed, and all that is in it."""
+    yield expression
+    for name in ("expr", "lhs", "rhs", "vector_selector"):
+        if (inner := getattr(expression, name, None)) is not None:
+            yield from parts(inner)
+    for argument in getattr(expression, "args", None) or ():
+        yield from parts(argument)
+
+
+def misread(expression: str) -> list[str]:
+    """What Prometheus would not read, or would find nothing for: by the grammar, not by words."""
+    try:
+        whole = promql.parse(expression)
+    except ValueError as error:
+        return [str(error)]
+    found = []
+    for part in parts(whole):
+        below = [s for s in parts(part) if isinstance(s, promql.VectorSelector) and s.name != "up"]
+        labels = {label for s in below if s.name in EXPOSED for label in EXPOSED[s.name].labels} | {"le"}
+        if isinstance(part, promql.VectorSelector) and part.name != "up":
+            found += [f"no metric {part.name}"] if part.name not in EXPOSED else []
+            found += [f"{part.name} has no label {m.name}" for m in part.matchers.matchers if m.name not in labels]
+        if isinstance(part, promql.AggregateExpr) and part.modifier is not None:
+            found += [f"{label} is no label below" for label in part.modifier.labels if label not in labels]
+        if isinstance(part, promql.Call) and part.func.name in ("rate", "increase"):
+            found += [f"{s.name} only goes up by chance" for s in below if EXPOSED[s.name].kind == "gauge"]
+        if isinstance(part, promql.Call) and part.func.name == "histogram_quantile":
+            found += [f"{s.name} has no buckets" for s in below if not s.name.endswith("_bucket")]
+    return found
+
+
+EXPRESSIONS = [rule["expr"] for rule in ALERTS] + [t["expr"] for panel in PANELS for t in panel["targets"]]
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_prometheus_can_read_every_expression(expression: str) -> None:
+    """A bracket is missing, and the whole file of rules is not loaded, or a panel shows an error."""
+    assert misread(expression) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        ("max(psa_erp_deliveries_pending", "unclosed"),
+        ("max(psa_erp_deliveries_waiting)", "no metric psa_erp_deliveries_waiting"),
+        ('max(psa_erp_deliveries_pending{vendor="x"})', "psa_erp_deliveries_pending has no label vendor"),
+        ("sum by (customer) (psa_erp_deliveries_pending)", "customer is no label below"),
+        ("rate(psa_erp_deliveries_pending[5m])", "psa_erp_deliveries_pending only goes up by chance"),
+        ("histogram_quantile(0.9, psa_erp_webhook_receive_seconds_sum)", "has no buckets"),
+        ("rate(psa_erp_webhooks_accepted_total)", "matrix"),
+    ],
+)
+def test_an_expression_that_prometheus_cannot_use_is_noticed(expression: str, why: str) -> None:
+    """The check above would let everything pass."""
+    assert any(why in one for one in misread(expression)), misread(expression)
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])

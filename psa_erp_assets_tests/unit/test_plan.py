@@ -3,7 +3,7 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +22,7 @@ from psa_erp_assets.domain.plan import Action, PlanItem, plan_entry
 from psa_erp_assets.domain.posting import ON_DOCUMENT, Lease, Leg, Operation, Posting, State, new_posting
 from psa_erp_assets.domain.posting_gate import AT_WORK, promotions
 from psa_erp_assets.domain.records import ApprovalState, TimeEntry
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import (
     CONTRACT,
     CUSTOMER,

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -24,6 +23,7 @@ from psa_erp_assets.domain.posting import (
     State,
     Transition,
 )
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.postings import NOON, make_effect, make_posting
 
 LATER = NOON + dt.timedelta(minutes=1)

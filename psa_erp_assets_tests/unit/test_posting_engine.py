@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -21,6 +21,7 @@ from psa_erp_assets.domain.erp import (
 )
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.posting import Event, Leg, Posting, State
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services.posting_engine import PostingEngine
 from psa_erp_assets.services.posting_policy import EnginePolicy, EngineReport
 from psa_erp_assets_tests.simulator.memory_store import MemoryPostingStore

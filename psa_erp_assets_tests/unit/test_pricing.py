@@ -3,7 +3,6 @@
 import datetime as dt
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +15,7 @@ from psa_erp_assets.domain.money import Money, Rounding, for_minutes
 from psa_erp_assets.domain.pricing import Price, PriceGap, Rate, billed_minutes, price, rate_for
 from psa_erp_assets.domain.records import BillRate, Contract, Employee, RateCardLine
 from psa_erp_assets.domain.terms import PricingTerms
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import (
     CARD,
     CONTRACT,

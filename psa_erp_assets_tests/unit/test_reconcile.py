@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +23,7 @@ from psa_erp_assets.domain.reconcile import (
     reconcile_entry,
     reconcile_stray,
 )
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services.reconciliation import Minutes
 from psa_erp_assets_tests.support.facts import RULES, TENANT, make_entry, make_master
 

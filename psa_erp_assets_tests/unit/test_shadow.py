@@ -1,6 +1,5 @@
 """A shadow plan beside what people billed by hand: what differs, why, and when it is safe to go live."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -19,6 +18,7 @@ from psa_erp_assets.domain.shadow import (
     compare,
     readiness,
 )
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import CONTRACT, PROJECT, make_master, money
 
 AUGUST = ServiceMonth(2026, 8)

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +12,7 @@ from psa_erp_assets.domain.decision import Mode
 from psa_erp_assets.domain.records import ApprovalState, TimeEntry
 from psa_erp_assets.domain.rollout import Rollout, RolloutStep
 from psa_erp_assets.domain.stretches import Stretches
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.oracle.world import World
 from psa_erp_assets_tests.support.months import make_world, master_of, rules_of
 

@@ -3,7 +3,6 @@
 import datetime as dt
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -23,6 +22,7 @@ from psa_erp_assets.domain.tax import (
     predict,
     tolerance,
 )
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import DAY, TAX, money
 
 PROFILES = [RoundingProfile(basis=basis, mode=mode) for basis in TaxBasis for mode in Rounding]

@@ -1,7 +1,6 @@
 """What terms refuse, which component covers a project, and what amendments change from which day on."""
 
 import datetime as dt
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +17,7 @@ from psa_erp_assets.domain.terms import (
     Terms,
     plain_terms,
 )
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import CONTRACT, FIRST, money
 
 K = ContractKind

@@ -12,21 +12,19 @@ from psa_erp_assets.adapters.store.schema import contract_balance
 from psa_erp_assets.domain.balances import Balance
 from psa_erp_assets.domain.calendar import ServiceMonth
 
-_MONTH = contract_balance.c.service_month
-
 
 def before(
     connection: Connection, tenant: str, contract_ids: Collection[str], month: ServiceMonth
 ) -> dict[str, Balance]:
     """The closing balance of each contract's latest month before this one; without those that have none."""
-    return _latest(connection, tenant, contract_ids, _MONTH < str(month))
+    return _latest(connection, tenant, contract_ids, contract_balance.c.service_month < str(month))
 
 
 def of_month(
     connection: Connection, tenant: str, contract_ids: Collection[str], month: ServiceMonth
 ) -> dict[str, Balance]:
     """The closing balance of each contract's month as it was kept last; without those that never had one."""
-    return _latest(connection, tenant, contract_ids, _MONTH == str(month))
+    return _latest(connection, tenant, contract_ids, contract_balance.c.service_month == str(month))
 
 
 def put(

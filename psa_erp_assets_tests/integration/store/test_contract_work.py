@@ -3,7 +3,6 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -43,6 +42,7 @@ from psa_erp_assets.domain.terms import (
     RetainerTerms,
     Terms,
 )
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services import planning, touching
 from psa_erp_assets.services.deciding import decide_partition
 from psa_erp_assets.services.planning import Plan

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from sqlalchemy import Engine, select
 from psa_erp_assets.adapters.store import exceptions
 from psa_erp_assets.adapters.store.schema_audit import audit_entry
 from psa_erp_assets.domain.ownership import FieldOwner, Governance, OnChange
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services import mapping_upkeep, ownership, settings_versions
 from psa_erp_assets.services.settings_versions import KeyChange
 from psa_erp_assets.settings import REPOSITORY, Settings, load_settings

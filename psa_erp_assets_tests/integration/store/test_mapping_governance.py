@@ -169,6 +169,33 @@ def test_moved_work_is_shown_in_the_contract_that_it_moves_to(clean_store: Engin
     }
 
 
+@pytest.mark.parametrize("entity", ["UK", "US", "DE"])
+def test_the_effect_is_cut_to_the_legal_entities_of_whoever_asks(clean_store: Engine, entity: str) -> None:
+    """Somebody with a role for one entity would read what another one bills, or believe that nothing happens there."""
+    mappings.open_store(clean_store)
+    wish = Wish(
+        object_type="contract", system="clockify", source_ids=("p2",), canonical_id="CTR-0001", valid_from=FIRST,
+        method="fuzzy",
+    )  # fmt: skip
+    everything = mapping_effect.effect_of(clean_store, SCOPE, wish, now=LATER)
+    assert not everything.elsewhere
+    effect = mapping_effect.effect_of(clean_store, SCOPE, wish, now=LATER, entities=frozenset({entity}))
+    assert effect.elsewhere, "the work leaves the employer's books for those of the contract's seller"
+    told = (effect.moved, effect.changed, effect.released, effect.released_minutes, len(effect.amounts) > 0)
+    assert (
+        told
+        == {
+            "UK": (1, 1, 1, 90, True),
+            "US": (1, 1, 0, 0, False),
+            "DE": (0, 0, 0, 0, False),
+        }[entity]
+    )
+    if entity == "UK":
+        assert effect.amounts == everything.amounts
+    both = mapping_effect.effect_of(clean_store, SCOPE, wish, now=LATER, entities=frozenset({"UK", "US"}))
+    assert both == everything
+
+
 def test_a_rejected_proposal_does_not_come_back(clean_store: Engine) -> None:
     """A steward would say no each hour."""
     mappings.open_store(clean_store)

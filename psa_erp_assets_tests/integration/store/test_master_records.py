@@ -1,7 +1,6 @@
 """Master records and mappings: what is current, what was, and since when."""
 
 import datetime as dt
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from psa_erp_assets.domain.facts import PsaUserFacts
 from psa_erp_assets.domain.records import AccountingPeriod, Amendment, Contract, Customer
 from psa_erp_assets.domain.terms import ContractKind
 from psa_erp_assets.domain.terms_text import terms_from_text
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support.facts import (
     CONTRACT,
     CUSTOMER,

@@ -1,7 +1,6 @@
 """From payloads to revisions, and from changed master data to just the entries that depend on it."""
 
 import datetime as dt
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine
@@ -10,6 +9,7 @@ from psa_erp_assets.adapters.store import cursors, exceptions, time_entries, wor
 from psa_erp_assets.adapters.store.inbox import Payload
 from psa_erp_assets.domain.master import MasterData
 from psa_erp_assets.domain.records import ApprovalState, TimeEntry
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services import planning, touching
 from psa_erp_assets_tests.support.facts import (
     CONTRACT,
