@@ -1,20 +1,23 @@
 WITH priced AS (
     SELECT
         work.*,
-        CASE WHEN work.kind = 'time' THEN bill_rates.per_hour END AS per_hour,
-        coalesce(CASE WHEN work.kind = 'time' THEN bill_rates.currency END, work.currency) AS standard_currency
-    FROM stg_decided_work AS work
-    LEFT JOIN stg_bill_rates AS bill_rates
-        ON bill_rates.project_id = work.project_id
-        AND (bill_rates.employee_id IS NULL OR bill_rates.employee_id = work.employee_id)
-        AND bill_rates.valid_from <= work.service_date
-        AND (bill_rates.valid_to IS NULL OR bill_rates.valid_to >= work.service_date)
-    WHERE work.kind NOT IN ('revenue', 'loss')
-    QUALIFY row_number() OVER (
-        PARTITION BY work.service_month, work.object_id, work.part
         -- A rate for the employee goes before the project's.
-        ORDER BY bill_rates.employee_id IS NULL, bill_rates.valid_from DESC, bill_rates.bill_rate_id
-    ) = 1
+        CASE WHEN own.bill_rate_id IS NULL THEN anybody.per_hour ELSE own.per_hour END AS per_hour,
+        coalesce(
+            CASE WHEN own.bill_rate_id IS NULL THEN anybody.currency ELSE own.currency END, work.currency
+        ) AS standard_currency
+    FROM stg_decided_work AS work
+    -- Time alone has a rate. As a condition of its own, the kind would have every row compared with every rate.
+    LEFT JOIN int_bill_rates AS own
+        ON own.project_id = CASE WHEN work.kind = 'time' THEN work.project_id END
+        AND own.employee_id = work.employee_id
+        AND own.first_day <= work.service_date
+        AND own.last_day >= work.service_date
+    LEFT JOIN (SELECT * FROM int_bill_rates WHERE employee_id IS NULL) AS anybody
+        ON anybody.project_id = CASE WHEN work.kind = 'time' THEN work.project_id END
+        AND anybody.first_day <= work.service_date
+        AND anybody.last_day >= work.service_date
+    WHERE work.kind NOT IN ('revenue', 'loss')
 ),
 
 valued AS (

@@ -9,7 +9,8 @@ WITH entries AS (
         project_code,
         minutes,
         cost_amount AS amount,
-        currency
+        currency,
+        posted
     FROM stg_cost_entries
     UNION ALL
     SELECT
@@ -22,7 +23,8 @@ WITH entries AS (
         provisions.project_code,
         provisions.minutes,
         provisions.amount,
-        provisions.currency
+        provisions.currency,
+        provisions.posted
     FROM stg_revenue_entries AS provisions
     INNER JOIN stg_postings AS postings ON postings.posting_key = provisions.posting_key
     WHERE postings.booked_as = 'loss_provision'
@@ -47,6 +49,7 @@ SELECT
     entries.minutes,
     entries.amount,
     entries.currency,
+    entries.posted,
     rates.entity_currency,
     rates.group_currency,
     CAST(entries.amount * rates.to_entity AS DECIMAL(18, 4)) AS entity_amount,

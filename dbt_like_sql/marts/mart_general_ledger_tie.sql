@@ -42,13 +42,12 @@ entries AS (
     WHERE entries.posted
     UNION ALL
     SELECT
-        entries.legal_entity,
-        strftime(entries.service_date, '%Y-%m') AS ledger_month,
-        coalesce(objects.booked_as, 'by_hand') AS form,
-        entries.cost_amount AS amount
-    FROM stg_cost_entries AS entries
-    LEFT JOIN int_objects AS objects ON objects.posting_key = entries.posting_key
-    WHERE entries.posted
+        legal_entity,
+        strftime(service_date, '%Y-%m') AS ledger_month,
+        kind AS form,
+        amount
+    FROM fct_cost
+    WHERE source = 'cost_entry' AND posted
     UNION ALL
     SELECT
         legal_entity,

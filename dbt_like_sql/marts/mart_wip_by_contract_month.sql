@@ -1,15 +1,18 @@
 WITH movements AS (
+    -- Summed up by month before anything else: the facts are many, contracts and their months few.
     SELECT
         legal_entity, contract_id, service_month AS movement_month, entity_currency, group_currency,
-        entity_amount AS earned, 0 AS billed, group_amount AS group_earned, 0 AS group_billed
+        sum(entity_amount) AS earned, 0 AS billed, sum(group_amount) AS group_earned, 0 AS group_billed
     FROM fct_revenue
+    GROUP BY ALL
     UNION ALL
     -- Both sides of a line at the rate of its service date, so that exchange differences are no work in progress.
     SELECT
         legal_entity, contract_id, strftime(invoice_date, '%Y-%m') AS movement_month, entity_currency, group_currency,
-        0 AS earned, entity_amount AS billed, 0 AS group_earned, group_amount AS group_billed
+        0 AS earned, sum(entity_amount) AS billed, 0 AS group_earned, sum(group_amount) AS group_billed
     FROM fct_billing
     WHERE invoiced AND invoice_date IS NOT NULL
+    GROUP BY ALL
 ),
 
 spans AS (

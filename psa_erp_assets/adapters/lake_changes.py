@@ -272,17 +272,33 @@ _CAUSES = """
     LEFT JOIN contracts ON contracts.contract_id = documents.contract_id
 """
 
-_PARTS = """
+# Lines that somebody has put on another project or customer, say, whose amount is still the same.
+_SILENT = """
+    SELECT 'billed' AS measure, items.legal_entity, items.contract_id, items.service_month AS month, entities.currency,
+           'manual_change' AS cause, 0 AS amount, items.entry_id AS item
+    FROM after.reconciliation AS items
+    INNER JOIN after.legal_entities AS entities ON entities.code = items.legal_entity
+    WHERE items.difference = 'manual_change'
+        AND items.entry_id NOT IN (SELECT entry_id FROM before.reconciliation WHERE difference = 'manual_change')
+        AND items.entry_id NOT IN (SELECT coalesce(object_id, id) FROM causes WHERE measure = 'billed')
+        AND ($legal_entity IS NULL OR items.legal_entity = $legal_entity)
+        AND ($contract_id IS NULL OR items.contract_id = $contract_id)
+        AND ($measure IS NULL OR $measure = 'billed')
+"""
+
+_PARTS = f"""
     SELECT measure, legal_entity, contract_id, month, currency, cause, sum(amount) AS amount,
            count(DISTINCT item) AS items, list(DISTINCT item ORDER BY item)[:$shown] AS ids
     FROM (
-        SELECT *, CASE
+        SELECT measure, legal_entity, contract_id, month, currency, cause, amount, CASE
             WHEN cause IN ('invoice_posted', 'invoice_cancelled') THEN coalesce(invoice_number, object_id, id)
             ELSE coalesce(object_id, id)
         END AS item
         FROM causes
-        WHERE $month IS NULL OR month = $month
+        UNION ALL
+        {_SILENT}
     )
+    WHERE $month IS NULL OR month = $month
     GROUP BY measure, legal_entity, contract_id, month, currency, cause
 """
 
@@ -319,7 +335,7 @@ def wholes_and_parts(
         connection.execute(_WORK.format(state=state))
     connection.execute(_EVENTS)
     connection.execute(_CAUSES)
-    parts = _rows(connection, _PARTS, {"month": wanted["month"], "shown": SHOWN_IDS})
+    parts = _rows(connection, _PARTS, {**wanted, "shown": SHOWN_IDS})
     return _rows(connection, _WHOLES, wanted), parts
 
 

@@ -26,10 +26,11 @@ from psa_erp_assets.benchmarks import mart_script
 from psa_erp_assets.services import reporting as models
 from psa_erp_assets.services.report_filters import Filters
 from psa_erp_assets.services.report_queries import QUERIES
-from psa_erp_assets.services.report_rows import SOURCES, page_of, totals_of
+from psa_erp_assets.services.report_row_sources import SOURCES
+from psa_erp_assets.services.report_rows import page_of, totals_of
 
 # DuckDB's own limit. The process has the interpreter, libraries and what DuckDB does not count besides.
-MEMORY = "1200MB"
+MEMORY = "1GB"
 _TIMES = 50
 # The console's usual questions: a year of the group, a month of it, and a month of an entity.
 _ASKED = (
@@ -44,7 +45,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["build", "script", "publish", "ask"])
     parser.add_argument("--url", default="", help="of the lake's catalog")
-    parser.add_argument("--data", type=Path, required=True, help="the lake's folder, or that of the script's files")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="the lake's folder, or that which tells of the script's files"
+    )
     parser.add_argument("--out", type=Path, help="file to write or to ask")
     asked = parser.parse_args()
     loaded = models.models()

@@ -8,7 +8,9 @@ seventy has been billed, taken back and billed again; one in 500 was booked in t
 was closed.
 """
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import duckdb
@@ -46,12 +48,9 @@ def make_store(lake: Lake, entries: int, months: int = MONTHS) -> Made:
         for name, statement in _MASTER.items():
             _insert(connection, name, statement)
         connection.commit()
-        _remember_master(connection)
-        for number, month in enumerate(service_months(months)):
-            first, last = entries * number // months, entries * (number + 1) // months
-            connection.begin()
-            _insert_month(connection, month, first, last)
-            connection.commit()
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(lambda month: _make_month(lake, entries, months, month), range(months)))
+    with lake.connection() as connection:
         connection.begin()
         for name, statement in _DERIVED.items():
             _insert(connection, name, statement)
@@ -61,6 +60,18 @@ def make_store(lake: Lake, entries: int, months: int = MONTHS) -> Made:
             for name in LAKE_TABLES
         }
     return Made(rows=found)
+
+
+def _make_month(lake: Lake, entries: int, months: int, number: int) -> None:
+    first, last = entries * number // months, entries * (number + 1) // months
+    month = list(service_months(months))[number]
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        _remember_master(connection)
+        _insert_month(connection, month, first, last)
+
+    # Months are made side by side; a commit that loses against another is made again.
+    lake.transaction(work)
 
 
 def change_month(lake: Lake, entries: int, months: int = MONTHS) -> None:
@@ -99,7 +110,6 @@ def _insert_month(connection: duckdb.DuckDBPyConnection, month: str, first: int,
     """`longer` are the minutes that each hundredth entry is longer by."""
     values = {"first": first, "last": last, "day": f"{month}-01", "month": month, "longer": longer}
     connection.execute(f"CREATE OR REPLACE TEMP TABLE entry AS {_ENTRY}", values)
-    # In the order of writing a month of each table comes to lie in one file a partition.
     for name, statement in _OF_MONTH.items():
         _insert(connection, name, statement)
     connection.execute("DROP TABLE entry")
@@ -241,7 +251,7 @@ _OF_MONTH = {
                 AS bill_currency,
             {_COST} AS cost_amount, books AS cost_currency,
             CAST(day AS TIMESTAMP) + INTERVAL 18 HOUR AS recorded_at
-        FROM entry WHERE kind = 'time' ORDER BY legal_entity""",
+        FROM entry WHERE kind = 'time'""",
     "decided_work": f"""
         SELECT object_id, CAST(parts.part AS BIGINT) AS part, kind, legal_entity, service_month, day AS service_date,
             employee_id, project_id, contract_id, CASE WHEN contract_id IS NOT NULL THEN 'main' END AS component,
@@ -267,8 +277,7 @@ _OF_MONTH = {
             contract_id, 'main' AS component, 'post' AS outcome, CAST(0 AS BIGINT) AS minutes,
             true AS recorded_as_billable, {_money("2700000 + n * 300")} AS amount,
             {_money("2700000 + n * 300")} AS bill_amount, currency
-        FROM ({_CONTRACT_MONTHS}) WHERE number % 3 = 0
-        ORDER BY legal_entity""",
+        FROM ({_CONTRACT_MONTHS}) WHERE number % 3 = 0""",
     "postings": f"""
         SELECT md5('b' || i || '/' || legs.leg) AS key, 'billing_line' AS effect_type, object_id,
             {_money("0")} + {_SIGN} * {_VALUE} AS amount, {_SIGN} * minutes AS minutes, 'revenue' AS booked_as,
@@ -303,8 +312,7 @@ _OF_MONTH = {
         FROM ({_CONTRACT_MONTHS}) CROSS JOIN (VALUES
             ('r', 'revenue_entry', ':revenue:main:', 'recognition'),
             ('i', 'billing_line', ':instalment:main:', 'contract_balance')) AS what(code, effect, object, booked_as)
-        WHERE what.code = 'r' OR number % 3 = 0
-        ORDER BY legal_entity""",
+        WHERE what.code = 'r' OR number % 3 = 0""",
     "erp_billing_lines": f"""
         SELECT md5('b' || i || '/' || legs.leg) AS key, CAST(i * 3 + legs.leg AS VARCHAR) AS erp_id, legal_entity,
             service_month, day AS service_date, customer_id AS party_code, project_code, {_SIGN} * minutes AS minutes,
@@ -320,26 +328,25 @@ _OF_MONTH = {
             {_money("2700000 + n * 300")} AS net_amount, currency, {_money("0")} AS tax_amount,
             'INV-' || contract_id || '-' || service_month AS invoice_number, 'posted' AS invoice_state, true AS posted,
             CAST(day + 5 AS DATE) AS invoice_date
-        FROM ({_CONTRACT_MONTHS}) WHERE number % 3 = 0
-        ORDER BY legal_entity""",
+        FROM ({_CONTRACT_MONTHS}) WHERE number % 3 = 0""",
     "erp_cost_entries": f"""
         SELECT md5('c' || i) AS key, CAST(i AS VARCHAR) AS erp_id, legal_entity, strftime(booked_on, '%Y-%m')
                 AS service_month,
             booked_on AS service_date, project_code, minutes, {_COST} AS amount, books AS currency,
             'C' || i AS entry_number, 'posted' AS entry_state, true AS posted
-        FROM entry WHERE contract_id IS NOT NULL ORDER BY legal_entity""",
+        FROM entry WHERE contract_id IS NOT NULL""",
     "erp_intercompany_charges": f"""
         SELECT md5('x' || i) AS key, CAST(i AS VARCHAR) AS erp_id, employer AS legal_entity, service_month,
             day AS service_date, project_code, minutes, {_COST} AS amount,
             {_BOOKS.format(entity="employer")} AS currency, 'X' || i AS entry_number, 'posted' AS entry_state,
             true AS posted
-        FROM entry WHERE {_ABROAD} ORDER BY employer""",
+        FROM entry WHERE {_ABROAD}""",
     "erp_revenue_entries": f"""
         SELECT md5('r' || contract_id || service_month) AS key, 'r' || n || '-' || number AS erp_id, legal_entity,
             service_month, day AS service_date, project_code, CAST(0 AS BIGINT) AS minutes,
             {_money("900000 + n * 100")} AS amount, books AS currency, 'R' || n || '-' || number AS entry_number,
             'posted' AS entry_state, true AS posted
-        FROM ({_CONTRACT_MONTHS}) ORDER BY legal_entity""",
+        FROM ({_CONTRACT_MONTHS})""",
     "reconciliation": f"""
         SELECT legal_entity, service_month, contract_id, employee_id, object_id AS entry_id,
             minutes AS approved_minutes, CASE WHEN {_BILLED} THEN minutes ELSE 0 END AS erp_minutes,
@@ -350,7 +357,7 @@ _OF_MONTH = {
             CASE WHEN outcome = 'hold' THEN 'held' WHEN outcome <> 'post' THEN outcome
                 WHEN i % 10 = 9 THEN 'not_invoiced' ELSE 'matched' END AS difference,
             true AS explained, CASE WHEN outcome = 'hold' THEN 'Add a bill rate.' ELSE 'Nothing.' END AS next_step
-        FROM entry WHERE contract_id IS NOT NULL AND kind = 'time' ORDER BY legal_entity""",
+        FROM entry WHERE contract_id IS NOT NULL AND kind = 'time'""",
 }
 
 _DERIVED = {
@@ -363,6 +370,11 @@ _DERIVED = {
             CASE WHEN max(service_month) > '{FIRST_YEAR + 2}-09' THEN CAST(sum(net_amount) AS DECIMAL(18, 4))
                 ELSE {_money("0")} END AS open_amount, 'posted' AS state
         FROM erp_billing_lines WHERE invoice_number IS NOT NULL GROUP BY invoice_number, legal_entity, currency""",
+    "erp_payments": """
+        SELECT 'P' || erp_id AS erp_id, 'PAY' || erp_id AS number, erp_id AS invoice_id, legal_entity,
+            invoice_date + 20 + CAST(hash(erp_id) % 30 AS INTEGER) AS paid_on, total_amount - open_amount AS amount,
+            currency
+        FROM erp_invoices WHERE total_amount <> open_amount AND invoice_date IS NOT NULL""",
     "exceptions": """
         SELECT row_number() OVER (ORDER BY object_id) AS id, 'no_bill_rate' AS code, 'data' AS fault_class,
             'finance' AS owner, 'Add a bill rate.' AS next_step, object_id, legal_entity, service_month, minutes,

@@ -10,6 +10,7 @@ import typer
 
 from psa_erp_assets.cli.options import Entity, Json, Month, check_entity
 from psa_erp_assets.cli.output import emit, explained, print_table, stdout
+from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.report_changes import CAUSES, Change, Measure
 from psa_erp_assets.services import as_of
 from psa_erp_assets.services.as_of import ReportingRun
@@ -193,7 +194,14 @@ def changes(
 
         def tables() -> None:
             title = f"Changes from {_as_of(was)} to {_as_of(now)}"
-            print_table(title, columns, rows, empty="none")
+            narrow = [
+                (change.measure.value, f"{change.legal_entity} {change.contract_id or '-'} {change.month}",
+                 f"{Money(change.before, change.currency)} to {Money(change.after, change.currency)}",
+                 f"{part.cause.value} {Money(part.amount, change.currency)}", part.items, *(part.ids[:1] or ("",)))
+                for change in found
+                for part in change.parts
+            ]  # fmt: skip
+            print_table(title, ("measure", "of", "amount", "because", "items", "first"), narrow, empty="none")
             for cause in sorted({part.cause for change in found for part in change.parts}):
                 stdout.print(f"  {cause.value}: {CAUSES[cause]}", highlight=False)
 

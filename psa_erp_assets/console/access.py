@@ -28,12 +28,26 @@ _READING = ("GET", "HEAD", "OPTIONS")
 class Visitor:
     """Who asks. `csrf` is what their forms repeat; None for a program with a token, which no page can make ask.
 
-    `sign_in_id` is that of a browser that somebody has signed in with.
+    `sign_in_id` is that of a browser that somebody has signed in with, `token` the beginning of a token, by which it is
+    known.
     """
 
     actor: Actor
     csrf: str | None = None
     sign_in_id: int | None = None
+    token: str | None = None
+
+
+class DeniedError(HTTPException):
+    """403: somebody whom we know may not do this, or not for this legal entity. It becomes an audit entry.
+
+    `permission` None stands for what people alone may do, and no token.
+    """
+
+    def __init__(self, permission: Permission | None, detail: str, *, legal_entity: str | None = None) -> None:
+        super().__init__(HTTPStatus.FORBIDDEN, detail)
+        self.permission = permission
+        self.legal_entity = legal_entity
 
 
 Gate = Callable[[Request], Awaitable[Visitor | None]]
@@ -49,7 +63,7 @@ class Rule:
         self.permission = permission
 
     async def __call__(self, request: Request) -> Actor:
-        """The actor. Raises HTTPException 401 for nobody, 403 for somebody who may not or a form from elsewhere."""
+        """The actor. Raises DeniedError, and HTTPException 401 for nobody, 403 for a form from elsewhere."""
         gate: Gate = request.app.state.gate
         visitor = await gate(request)
         if visitor is None:
@@ -58,10 +72,10 @@ class Rule:
         if request.method not in _READING and visitor.csrf is not None:
             await _refuse_foreign_form(request, visitor.csrf)
         if self.permission is None and visitor.csrf is None:
-            raise HTTPException(HTTPStatus.FORBIDDEN, "This is for people who have signed in, not for tokens.")
+            raise DeniedError(None, "This is for people who have signed in, not for tokens.")
         if self.permission is not None and not visitor.actor.may(self.permission):
             roles = ", ".join(role.value for role in Role if self.permission in carried(role))
-            raise HTTPException(HTTPStatus.FORBIDDEN, f"Your roles do not allow this; it takes one of these: {roles}.")
+            raise DeniedError(self.permission, f"Your roles do not allow this; it takes one of these: {roles}.")
         return visitor.actor
 
 
@@ -84,13 +98,19 @@ def requires_person() -> Rule:
 
 
 def refuse_entity(actor: Actor, permission: Permission, legal_entity: str | None) -> None:
-    """Raise HTTPException 403 where the actor may not do this for the legal entity of a row.
+    """Raise DeniedError where the actor may not do this for the legal entity of a row.
 
     A row of no legal entity is for those alone who may do it for all of them.
     """
     mine = actor.entities(permission)
     if mine is not None and legal_entity not in mine:
-        raise HTTPException(HTTPStatus.FORBIDDEN, "This belongs to a legal entity that you have no role for.")
+        raise foreign_entity(permission, legal_entity)
+
+
+def foreign_entity(permission: Permission, legal_entity: str | None = None) -> DeniedError:
+    """The refusal of what belongs to a legal entity that somebody does not have the permission for."""
+    told = "This belongs to a legal entity that you have no role for."
+    return DeniedError(permission, told, legal_entity=legal_entity)
 
 
 def current_visitor() -> Visitor | None:

@@ -6,8 +6,9 @@ Whoever asks for more than the webhooks and its health has signed in, or is a pr
 
 import datetime as dt
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
@@ -26,13 +27,14 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
 from psa_erp_assets.adapters.reporting_file import ReportingFile
-from psa_erp_assets.console.access import ForgetVisitor, Gate
+from psa_erp_assets.console.access import DeniedError, ForgetVisitor, Gate
 from psa_erp_assets.console.api import api_router
 from psa_erp_assets.console.audit import Prove, audit_router
 from psa_erp_assets.console.background import Background, Worker
 from psa_erp_assets.console.charts import charts_router
 from psa_erp_assets.console.choices import choices_api_router, choices_router
 from psa_erp_assets.console.connections import connections_router
+from psa_erp_assets.console.denied import close_denials, note_denied
 from psa_erp_assets.console.desk import Desk, sign_in_address
 from psa_erp_assets.console.errors import Problem, field_problems
 from psa_erp_assets.console.exceptions import exceptions_router
@@ -49,6 +51,7 @@ from psa_erp_assets.console.openid import openid_router
 from psa_erp_assets.console.overview import overview_router
 from psa_erp_assets.console.pages import pages_router
 from psa_erp_assets.console.people import people_router
+from psa_erp_assets.console.people_api import people_api_router
 from psa_erp_assets.console.plans import plans_api_router, plans_router
 from psa_erp_assets.console.reconciliation import reconciliation_router
 from psa_erp_assets.console.rendering import FOLDER, make_environment
@@ -58,8 +61,9 @@ from psa_erp_assets.console.reports import reports_router
 from psa_erp_assets.console.reports_api import reports_api_router
 from psa_erp_assets.console.security import HEADERS, SecurityHeaders
 from psa_erp_assets.console.sign_in import sign_in_router
-from psa_erp_assets.console.webhooks import RETRY_AFTER_SECONDS, WebhookLane, webhook_router
+from psa_erp_assets.console.webhooks import RETRY_AFTER_SECONDS, WebhookLane, Webhooks, webhook_router
 from psa_erp_assets.console.work_items import work_items_router
+from psa_erp_assets.services.denials import Denials
 from psa_erp_assets.services.figures import Figures
 from psa_erp_assets.services.intake import Intake
 from psa_erp_assets.services.receipts import Receipts
@@ -82,6 +86,7 @@ _TAGS = [
     {"name": "work", "description": "Time, expenses and milestones, what is decided about them, contracts' accounts."},
     {"name": "exceptions", "description": "What is in trouble, by cause, and what people do about it."},
     {"name": "mappings", "description": "Which record of which system is which, who said so, where systems differ."},
+    {"name": "people", "description": "Accounts, and their roles by legal entity."},
     {"name": "plans", "description": "What would be posted, who approves it, closed periods, and the rollout."},
     {"name": "reports", "description": "Figures for executives and finance, and the rows behind each of them."},
     {"name": "webhooks", "description": "Vendors announce here that an object changed; its content is fetched."},
@@ -127,7 +132,7 @@ def create_app(
     they stood before. `clock` gives an aware instant.
     """
     workers, tenant = Background(background), scope.tenant
-    intake, receipts = Intake(engine, tenant), Receipts(sources)
+    intake, receipts, denials = Intake(engine, tenant), Receipts(sources), Denials(engine, tenant)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -136,7 +141,8 @@ def create_app(
             yield
         finally:
             await run_in_threadpool(workers.stop)
-            await run_in_threadpool(intake.close)
+            await intake.close()
+            await close_denials(denials, clock=clock)
 
     # The interactive description loads scripts from elsewhere, so only the document itself is served.
     app = FastAPI(
@@ -156,19 +162,16 @@ def create_app(
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
     app.add_middleware(ForgetVisitor)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(
-        WebhookLane,
-        intake=intake,
-        sources=sources,
-        policy=policy or WebhookPolicy(),
-        hosts=allowed_hosts,
-        clock=clock,
-        receipts=receipts,
-    )
     environment = make_environment(dagster_url=dagster_url)
     set_up = access or AccessSetUp()
-    app.state.gate = gate or make_gate(engine, tenant, set_up, clock)
-    _handle_errors(app, environment)
+    app.state.gate, app.state.webhooks = (
+        gate or make_gate(engine, tenant, set_up, clock),
+        Webhooks(
+            intake, sources, policy=policy or WebhookPolicy(), hosts=allowed_hosts, clock=clock, receipts=receipts
+        ),
+    )
+    app.add_middleware(WebhookLane, webhooks=app.state.webhooks)
+    _handle_errors(app, environment, partial(note_denied, denials, clock=clock))
     app.include_router(webhook_router())
     app.include_router(work_items_router(engine, scope, clock=clock))
     app.include_router(exceptions_api_router(engine, scope, clock=clock))
@@ -183,20 +186,19 @@ def create_app(
     app.include_router(models_router(environment))
     reported = ReportSource(ReportingFile(reporting or Path("no reporting file")), history)
     app.include_router(charts_router())
-    app.include_router(report_changes_router(environment, reported))
-    app.include_router(reports_router(environment, reported))
+    for about_reports in (report_changes_router, reports_router):
+        app.include_router(about_reports(environment, reported))
     app.include_router(reports_api_router(reported))
-    app.include_router(mappings_api_router(engine, scope, clock=clock))
-    app.include_router(mappings_router(engine, environment, scope, clock=clock))
-    for about_plans in (plans_api_router, choices_api_router):
-        app.include_router(about_plans(engine, scope, clock=clock))
-    for of_plans in (plans_router, choices_router, reconciliation_router):
-        app.include_router(of_plans(engine, environment, scope, clock=clock))
+    for calls in (mappings_api_router, plans_api_router, choices_api_router):
+        app.include_router(calls(engine, scope, clock=clock))
+    for of_pages in (mappings_router, plans_router, choices_router, reconciliation_router):
+        app.include_router(of_pages(engine, environment, scope, clock=clock))
     desk = Desk(environment, set_up)
     for entrance in (sign_in_router, link_router, openid_router):
         app.include_router(entrance(engine, desk, tenant=tenant, clock=clock))
     for about_accounts in (my_account_router, people_router):
         app.include_router(about_accounts(engine, environment, tenant=tenant, set_up=set_up, clock=clock))
+    app.include_router(people_api_router(engine, tenant=tenant, set_up=set_up, clock=clock))
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
 
     @app.get("/healthz", tags=["health"], responses={503: {"model": Health}}, summary="Can it do its work?")
@@ -222,7 +224,7 @@ def _reaches_database(engine: Engine) -> bool:
     return True
 
 
-def _handle_errors(app: FastAPI, environment: Environment) -> None:
+def _handle_errors(app: FastAPI, environment: Environment, note: Callable[..., Awaitable[None]]) -> None:
     """Every refusal in the form of what was asked: JSON for programs, a page for people; never an inner detail."""
 
     def answer(
@@ -240,6 +242,8 @@ def _handle_errors(app: FastAPI, environment: Environment) -> None:
             wanted = f"{request.url.path}{'?' if request.url.query else ''}{request.url.query}"
             back = wanted if request.method == "GET" else "/"
             return RedirectResponse(sign_in_address(back), HTTPStatus.SEE_OTHER)
+        if isinstance(error, DeniedError):
+            await note(request, error)
         explained = _EXPLAINED.get(error.status_code, error.detail)
         message = explained if error.detail == HTTPStatus(error.status_code).phrase else error.detail
         return answer(request, error.status_code, message, error.headers)

@@ -10,7 +10,7 @@ from jinja2 import Environment
 from sqlalchemy import Connection, Engine
 
 from psa_erp_assets.adapters.store.audit_leaves import LeafFilter
-from psa_erp_assets.console.access import requires
+from psa_erp_assets.console.access import foreign_entity, requires
 from psa_erp_assets.console.errors import Refusal
 from psa_erp_assets.console.reading import snapshot
 from psa_erp_assets.domain.access import Actor, Permission
@@ -48,7 +48,7 @@ def audit_router(engine: Engine, environment: Environment, *, tenant: str, prove
         try:
             with snapshot(engine) as connection:
                 if not may_prove(connection, tenant, wanted.strip(), auditor.entities(Permission.AUDIT)):
-                    raise HTTPException(403, "This is about a legal entity that you have no role for.")
+                    raise foreign_entity(Permission.AUDIT)
                 body = prove(connection, wanted.strip())
         except AuditLogError as error:
             raise HTTPException(404, f"{error}.") from error

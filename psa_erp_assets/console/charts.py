@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Header, Response
 
 from psa_erp_assets.console.access import requires
 from psa_erp_assets.domain.access import Permission
-from psa_erp_assets.services.report_model import Column, Section
+from psa_erp_assets.services.report_model import Section
 
 _MOST_BARS = 15
 """As many bars as a chart shows side by side; the table beside it has all."""
@@ -53,6 +53,7 @@ def chart_data(section: Section) -> dict[str, Any] | None:
             "name": columns[name].label,
             "kind": "line" if name in chart.lines else "bar",
             "unit": columns[name].unit,
+            "alarm": name in chart.alarm,
             "values": [_text(row[name]) for row in shown],
             "links": [section.address_of(columns[name], row) for row in shown],
         }
@@ -73,11 +74,6 @@ def chart_data(section: Section) -> dict[str, Any] | None:
 def left_out(section: Section) -> int:
     """How many rows a chart of a section does not show."""
     return max(0, len(section.rows) - _MOST_BARS) if section.chart is not None and section.chart.sideways else 0
-
-
-def is_number(column: Column) -> bool:
-    """Whether a column has numbers, which stand to the right."""
-    return column.unit in ("money", "minutes", "share", "number", "days")
 
 
 def _text(value: object) -> str | None:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from psa_erp_assets.console.access import requires
 from psa_erp_assets.console.exception_query import NOBODY, GroupName, ItemId, RequestId, asked_for, refusals
-from psa_erp_assets.console.exceptions_api import ActionBody, ActionName, act, visible
+from psa_erp_assets.console.exceptions_api import ActionBody, ActionName, act, request_of, visible
 from psa_erp_assets.console.guarding import FormRoute
 from psa_erp_assets.console.reading import PageNumber, snapshot
 from psa_erp_assets.console.rendering import in_path
@@ -32,7 +32,6 @@ from psa_erp_assets.services.exception_cases import (
 )
 from psa_erp_assets.services.exception_work import Chosen, Done, Work
 from psa_erp_assets.services.scope import Scope
-from psa_erp_assets.services.trace import NotFoundError
 
 AGES = {24: "a day", 72: "three days", 168: "a week", 720: "a month"}
 
@@ -97,9 +96,7 @@ def exceptions_router(
     @router.get("/requests/{request_id}")
     def one_request(actor: Viewer, request_id: RequestId, said: Said = "") -> HTMLResponse:
         with snapshot(engine) as connection:
-            found = next((r for r in list_requests(connection, scope) if r.id == request_id), None)
-        if found is None or not visible(found, actor):
-            raise NotFoundError(f"there is no request {request_id}")
+            found = request_of(connection, scope, request_id, actor)
         return render("exceptions_request.html", actor, request=found, said=said)
 
     @router.post("/requests/{request_id}/decision")

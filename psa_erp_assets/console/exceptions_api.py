@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from psa_erp_assets.console.access import requires
 from psa_erp_assets.console.errors import Problem, Refusal
@@ -35,6 +35,7 @@ from psa_erp_assets.services.exception_export import to_csv
 from psa_erp_assets.services.exception_work import Chosen, Done, Work
 from psa_erp_assets.services.replay import Replay, Replayed
 from psa_erp_assets.services.scope import Scope
+from psa_erp_assets.services.trace import NotFoundError
 
 MOST_EXPORTED = 50_000
 """As many items as one export has, oldest first."""
@@ -206,6 +207,12 @@ def exceptions_api_router(engine: Engine, scope: Scope, *, clock: Callable[[], d
             found = list_requests(connection, scope, waiting=waiting, limit=200)
         return [request for request in found if visible(request, actor)]
 
+    @router.get("/requests/{request_id}", summary="One request")
+    def read_request(actor: Viewer, request_id: RequestId) -> Request:
+        """What was asked for, by whom and why, with what it would change."""
+        with snapshot(engine) as connection:
+            return request_of(connection, scope, request_id, actor)
+
     @router.post("/requests/{request_id}/decision", summary="Approve or reject a request")
     def decide(actor: Approver, request_id: RequestId, body: DecisionBody) -> Request:
         """Four eyes: not by whoever asked for it. What is approved is done at once."""
@@ -239,6 +246,14 @@ def exceptions_api_router(engine: Engine, scope: Scope, *, clock: Callable[[], d
             return case_story(connection, scope, item_id, entities=actor.entities(Permission.VIEW), now=clock())
 
     return router
+
+
+def request_of(connection: Connection, scope: Scope, request_id: int, actor: Actor) -> Request:
+    """A request that somebody may see. Raises NotFoundError."""
+    found = next((r for r in list_requests(connection, scope) if r.id == request_id), None)
+    if found is None or not visible(found, actor):
+        raise NotFoundError(f"there is no request {request_id}")
+    return found
 
 
 def visible(request: Request, actor: Actor) -> bool:

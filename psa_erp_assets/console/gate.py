@@ -82,8 +82,8 @@ def make_gate(engine: Engine, tenant: str, set_up: AccessSetUp, clock: Callable[
         if authorization:
             if not authorization.lower().startswith(_BEARER):
                 return None
-            actor = sign_in.program(engine, tenant, authorization[len(_BEARER) :].strip(), now=clock())
-            return None if actor is None else Visitor(actor=actor)
+            program = sign_in.program(engine, tenant, authorization[len(_BEARER) :].strip(), now=clock())
+            return None if program is None else Visitor(actor=program.actor, token=program.prefix)
         if not secret:
             return None
         person = sign_in.person(engine, tenant, secret, lifetimes=set_up.lifetimes, now=clock())

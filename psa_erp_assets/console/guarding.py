@@ -1,8 +1,8 @@
 """What a request that changes something must be: JSON or a form within bounds, and from no other site's page.
 
-The console asks nobody for a password, so a page of another site that the operator has open must not be able to post
-to it. A browser says where a request comes from (Origin, Sec-Fetch-Site), and asks first before it sends JSON to
-another origin, which nothing here allows. Programs send neither header.
+Whoever has signed in has a cookie that the browser sends along, so a page of another site that they have open must not
+be able to post to the console. A browser says where a request comes from (Origin, Sec-Fetch-Site), and asks first
+before it sends JSON to another origin, which nothing here allows. Programs send neither header.
 """
 
 from collections.abc import Callable, Coroutine
@@ -13,7 +13,7 @@ from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import Message, Scope
 
-from psa_erp_assets.console.webhooks import REFUSALS, read_body
+from psa_erp_assets.console.webhooks import REFUSALS, check_length, read_body
 from psa_erp_assets.services.receiving import WebhookPolicy, WebhookRefusedError, check_media, json_text
 
 POLICY = WebhookPolicy(body_bytes=64 * 1024)
@@ -79,7 +79,8 @@ def _host(origin: str) -> str:
 
 
 async def _body_of(request: Request) -> bytes:
-    return await read_body(request.receive, request.headers.get("content-length", "0"), POLICY)
+    check_length(request.headers.get("content-length", "0"), POLICY)
+    return await read_body(request.receive, POLICY)
 
 
 async def _checked_body(request: Request) -> bytes:

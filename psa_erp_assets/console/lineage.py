@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment
 from sqlalchemy import Engine
 
-from psa_erp_assets.console.access import Viewer, refuse_entity
+from psa_erp_assets.console.access import Viewer, foreign_entity, refuse_entity
 from psa_erp_assets.console.errors import Refusal
 from psa_erp_assets.console.reading import ENTRY_ID, EntryId, snapshot
 from psa_erp_assets.console.rendering import in_path
@@ -64,13 +64,13 @@ def lineage_router(engine: Engine, environment: Environment, *, tenant: str) -> 
         return HTMLResponse(environment.get_template(template).render(values))
 
     def found(actor: Actor, text: str) -> list[Candidate]:
-        """What somebody may see of it. Raises NotFoundError, or HTTPException 403 where that is nothing."""
+        """What somebody may see of it. Raises NotFoundError, or DeniedError where that is nothing."""
         with snapshot(engine) as connection:
             candidates = find(connection, tenant, text)
         mine = actor.entities(Permission.VIEW)
         visible = [c for c in candidates if mine is None or c.legal_entity in mine]
         if not visible:
-            raise HTTPException(403, "This belongs to a legal entity that you have no role for.")
+            raise foreign_entity(Permission.VIEW)
         return visible
 
     def choose(candidates: list[Candidate], text: str) -> Response:

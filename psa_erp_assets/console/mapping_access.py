@@ -1,12 +1,11 @@
 """What of the mappings somebody may see and decide about whose role is for some legal entities alone."""
 
 from collections.abc import Collection, Set
-from http import HTTPStatus
 
-from fastapi import HTTPException
 from sqlalchemy import Connection, Engine
 
 from psa_erp_assets.adapters.store import mapping_stories
+from psa_erp_assets.console.access import foreign_entity
 from psa_erp_assets.console.reading import snapshot
 from psa_erp_assets.domain.access import Actor, Permission
 from psa_erp_assets.domain.links import CANONICAL
@@ -25,7 +24,7 @@ def seen_by(
 
 
 def refuse_proposal(engine: Engine, scope: Scope, actor: Actor, permission: Permission, proposal_id: int) -> None:
-    """Raise HTTPException 403 where a proposal is about a record of another legal entity; one that is none passes."""
+    """Raise DeniedError where a proposal is about a record of another legal entity; one that is none passes."""
     if actor.entities(permission) is None:
         return
     with snapshot(engine) as connection:
@@ -33,11 +32,11 @@ def refuse_proposal(engine: Engine, scope: Scope, actor: Actor, permission: Perm
             found = mapping_proposals.get(connection, scope.tenant, proposal_id)
         except MappingNotFoundError:
             return
-        _refuse(seen_by(connection, scope, actor, permission), found.object_type, {found.canonical_id})
+        _refuse(seen_by(connection, scope, actor, permission), found.object_type, {found.canonical_id}, permission)
 
 
 def refuse_decision(engine: Engine, scope: Scope, actor: Actor, decision_id: int) -> None:
-    """Raise HTTPException 403 where a decision is about records of another legal entity; one that is none passes."""
+    """Raise DeniedError where a decision is about records of another legal entity; one that is none passes."""
     if actor.entities(Permission.STEWARD) is None:
         return
     with snapshot(engine) as connection:
@@ -49,7 +48,7 @@ def refuse_decision(engine: Engine, scope: Scope, actor: Actor, decision_id: int
 
 
 def refuse_wish(engine: Engine, scope: Scope, actor: Actor, wish: Wish) -> None:
-    """Raise HTTPException 403 where a wish takes from, or gives to, a record of another legal entity."""
+    """Raise DeniedError where a wish takes from, or gives to, a record of another legal entity."""
     if actor.entities(Permission.STEWARD) is None:
         return
     with snapshot(engine) as connection:
@@ -59,7 +58,7 @@ def refuse_wish(engine: Engine, scope: Scope, actor: Actor, wish: Wish) -> None:
 
 
 def refuse_target(engine: Engine, scope: Scope, actor: Actor, object_type: str, canonical_id: str) -> None:
-    """Raise HTTPException 403 where a record that a mapping is proposed to is of another legal entity."""
+    """Raise DeniedError where a record that a mapping is proposed to is of another legal entity."""
     if actor.entities(Permission.STEWARD) is not None:
         with snapshot(engine) as connection:
             _refuse(seen_by(connection, scope, actor, Permission.STEWARD), object_type, {canonical_id})
@@ -74,6 +73,11 @@ def _about(
     return mapping_stories.canonical_ids_of(connection, scope.tenant, object_type, system, source_ids)
 
 
-def _refuse(seen: SeenRecords, object_type: str, canonical_ids: Set[str | None]) -> None:
+def _refuse(
+    seen: SeenRecords,
+    object_type: str,
+    canonical_ids: Set[str | None],
+    permission: Permission = Permission.STEWARD,
+) -> None:
     if not all(seen.has(object_type, canonical_id) for canonical_id in canonical_ids):
-        raise HTTPException(HTTPStatus.FORBIDDEN, "This is about a legal entity that you have no role for.")
+        raise foreign_entity(permission)

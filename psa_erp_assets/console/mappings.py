@@ -177,7 +177,9 @@ def _proposals(router: APIRouter, engine: Engine, environment: Environment, scop
                     valid_to=values.day(last),
                     method=proposal.method,
                 )
-                effect = mapping_effect.effect_of(engine, scope, wish, now=clock())
+                effect = mapping_effect.effect_of(
+                    engine, scope, wish, now=clock(), entities=actor.entities(Permission.VIEW)
+                )
             except MappingRefusedError as error:
                 problem = _sentence(error)
             except ValueError:
@@ -288,7 +290,9 @@ def _changes(router: APIRouter, engine: Engine, environment: Environment, scope:
             try:
                 wish = _wish(typed, scope)
                 refuse_wish(engine, scope, actor, wish)
-                effect = mapping_effect.effect_of(engine, scope, wish, now=clock())
+                effect = mapping_effect.effect_of(
+                    engine, scope, wish, now=clock(), entities=actor.entities(Permission.VIEW)
+                )
             except (MappingRefusedError, ValueError) as error:
                 problem = _sentence(error)
         return _page(

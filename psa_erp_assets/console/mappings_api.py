@@ -91,8 +91,8 @@ class ReasonBody(_Body):
     reason: _Reason
 
 
-class ChangeBody(_Body):
-    """A split of source ids, or (without a system) a merge of canonical ones."""
+class WishBody(_Body):
+    """A split of source ids, or (without a system) a merge of canonical ones, that nobody has decided yet."""
 
     object_type: values.ObjectTypeName
     system: Annotated[str | None, Field(pattern=r"^[a-z]{1,30}$")] = None
@@ -100,6 +100,11 @@ class ChangeBody(_Body):
     canonical_id: _Id
     valid_from: _Day
     valid_to: dt.date | None = None
+
+
+class ChangeBody(WishBody):
+    """A split or a merge, and why."""
+
     reason: _Reason
 
 
@@ -202,7 +207,10 @@ def _deciding(router: APIRouter, engine: Engine, scope: Scope, clock: Callable[[
     def read_effect(
         actor: Viewer, proposal_id: values.ProposalId, valid_from: _From = None, valid_to: _To = None
     ) -> PlanEffect:
-        """What becomes of held work and of amounts by contract. It is tried out and taken back."""
+        """What becomes of held work and of amounts by contract. It is tried out and taken back.
+
+        Of other legal entities than those that the asker may see it says that something changes, not what.
+        """
         refuse_proposal(engine, scope, actor, Permission.VIEW, proposal_id)
         with _refusals():
             with snapshot(engine) as connection:
@@ -213,7 +221,7 @@ def _deciding(router: APIRouter, engine: Engine, scope: Scope, clock: Callable[[
                     valid_from=valid_from or scope.first_day,
                     valid_to=valid_to,
                 )
-            return mapping_effect.effect_of(engine, scope, wish, now=clock())
+            return mapping_effect.effect_of(engine, scope, wish, now=clock(), entities=actor.entities(Permission.VIEW))
 
     @router.post("/proposals", status_code=201, summary="Propose a mapping")
     def propose(actor: Steward, body: ProposalBody) -> Made:
@@ -236,6 +244,15 @@ def _deciding(router: APIRouter, engine: Engine, scope: Scope, clock: Callable[[
         refuse_proposal(engine, scope, actor, Permission.STEWARD, proposal_id)
         with _refusals():
             return mapping_decisions.reject(engine, scope, proposal_id, actor=actor, reason=body.reason, now=clock())
+
+    @router.post("/effect", summary="What a split or a merge would do")
+    def read_effect_of_change(actor: Steward, body: WishBody) -> PlanEffect:
+        """As of a proposal: it is tried out and taken back, and nothing is decided."""
+        with _refusals():
+            split = body.system is not None
+            wish = _wish(body, body.system or CANONICAL, mapping_stories.SPLIT if split else mapping_stories.MERGE)
+            refuse_wish(engine, scope, actor, wish)
+            return mapping_effect.effect_of(engine, scope, wish, now=clock(), entities=actor.entities(Permission.VIEW))
 
     @router.post("/split", summary="Split source ids off")
     def split(actor: Steward, body: ChangeBody) -> Outcome:
@@ -261,7 +278,7 @@ def _deciding(router: APIRouter, engine: Engine, scope: Scope, clock: Callable[[
             return mapping_decisions.undo(engine, scope, decision_id, actor=actor, reason=body.reason, now=clock())
 
 
-def _wish(body: ChangeBody, system: str, method: str) -> Wish:
+def _wish(body: WishBody, system: str, method: str) -> Wish:
     return Wish(
         object_type=body.object_type,
         system=system,

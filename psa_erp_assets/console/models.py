@@ -3,21 +3,32 @@
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Annotated
+from http import HTTPStatus
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment
 
+from psa_erp_assets.adapters.sql_models import SqlModelError
 from psa_erp_assets.console.access import requires
+from psa_erp_assets.console.errors import Refusal
 from psa_erp_assets.domain.access import Permission
-
-if TYPE_CHECKING:
-    from psa_erp_assets.services.model_docs import ModelDoc
+from psa_erp_assets.services.model_docs import ModelDoc, model_docs
+from psa_erp_assets.services.reporting import models
 
 logger = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS, _AHEAD_SECONDS = 2.0, 5.0
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    202: {
+        "model": list[ModelDoc],
+        "description": "The models are being read for the first time: the list is empty yet, ask again.",
+    },
+    401: {"model": Refusal, "description": "Nobody has signed in."},
+    403: {"model": Refusal, "description": "Whoever asks may not look."},
+    422: {"model": Refusal, "description": "The search is not understood."},
+}
 Search = Annotated[str, Query(pattern=r"^[^\x00-\x1f\x7f]{0,200}$", description="Words that a model must have.")]
 
 
@@ -39,6 +50,15 @@ def models_router(environment: Environment) -> APIRouter:
             return HTMLResponse(waiting, headers={"Refresh": "2"})
         return HTMLResponse(page.render(models=docs, search=search.strip(), reading=False))
 
+    @router.get("/api/v1/models", tags=["reading"], responses=_RESPONSES, summary="The SQL models")
+    def read_models(response: Response, search: Search = "") -> list[ModelDoc]:
+        """Every model of the reporting store with its columns, their meaning and where they come from."""
+        try:
+            return reader.submit(_docs, search).result(_PATIENCE_SECONDS)
+        except TimeoutError:
+            response.status_code, response.headers["Retry-After"] = HTTPStatus.ACCEPTED, "2"
+            return []
+
     return router
 
 
@@ -47,8 +67,6 @@ def read_ahead(stop: threading.Event) -> None:
 
     Not at once: what a server is started for comes first. It waits for `stop` then, as a worker of the console does.
     """
-    from psa_erp_assets.adapters.sql_models import SqlModelError  # noqa: PLC0415 - as below
-
     if stop.wait(_AHEAD_SECONDS):
         return
     try:
@@ -58,9 +76,5 @@ def read_ahead(stop: threading.Event) -> None:
     stop.wait()
 
 
-def _docs(search: str) -> "list[ModelDoc]":
-    # Reading the models takes seconds and DuckDB, which a server that nobody asks for them does not need.
-    from psa_erp_assets.services.model_docs import model_docs  # noqa: PLC0415
-    from psa_erp_assets.services.reporting import models  # noqa: PLC0415
-
+def _docs(search: str) -> list[ModelDoc]:
     return model_docs(models(), search)

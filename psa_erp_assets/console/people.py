@@ -23,7 +23,9 @@ from psa_erp_assets.services.accounts import AccessRefusedError
 from psa_erp_assets.services.trace import NotFoundError
 
 Administrator = Annotated[Actor, Depends(requires(Permission.ADMINISTER))]
-Login = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._@+-]{0,119}$")]
+Login = Annotated[
+    str, Path(pattern=r"^[a-z0-9][a-z0-9._@+-]{0,119}$", description="The name that somebody signs in with.")
+]
 Done = Annotated[str, Query(pattern=r"^[a-z_]{0,30}$")]
 Chosen = Annotated[Role, Form()]
 Entity = Annotated[str, Form(pattern=r"^[A-Z0-9_-]{0,30}$")]

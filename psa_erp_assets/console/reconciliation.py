@@ -31,7 +31,7 @@ ClassName = Annotated[str, Query(pattern=r"^[a-z_]{0,30}$", description="Rows of
 
 
 class ReconciledRow(BaseModel):
-    """One object's three sides. Amounts are net."""
+    """One object's three sides. Amounts are net. `changes` says in what the ERP's document is not what was sent."""
 
     object_id: str
     contract_id: str | None
@@ -43,6 +43,7 @@ class ReconciledRow(BaseModel):
     erp_amount: Decimal
     invoiced_amount: Decimal
     currency: str | None
+    changes: list[str]
 
 
 class ClassBody(BaseModel):

@@ -1,7 +1,8 @@
 """What has changed between two reporting runs, and why: a page, and the same under /api/v1/reports."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -33,6 +34,7 @@ class AskedChanges(BaseModel):
     entity: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,30}$", description="Legal entity; empty for all.")
     month: str = Field("", pattern=r"^(\d{4}-\d{2})?$", description="Month, as 2026-09; empty for all.")
     measure: Measure | Literal[""] = Field("", description="Changes of this measure alone; empty for all.")
+    cause: Cause | Literal[""] = Field("", description="Changes with this cause alone; empty for all.")
 
 
 ChangesQuery = Annotated[AskedChanges, Query()]
@@ -68,32 +70,15 @@ class ChangeBody(BaseModel):
     difference: Decimal
     parts: list[PartBody]
 
-    @classmethod
-    def made_of(cls, change: Change) -> "ChangeBody":
-        """A change as a body."""
-        return cls(
-            measure=change.measure,
-            legal_entity=change.legal_entity,
-            contract_id=change.contract_id,
-            month=change.month,
-            currency=change.currency,
-            before=change.before,
-            after=change.after,
-            difference=change.difference,
-            parts=[
-                PartBody(cause=part.cause, amount=part.amount, items=part.items, ids=list(part.ids))
-                for part in change.parts
-            ],
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What two runs differ by."""
+    """What two runs differ by. `causes` are those of all changes, with how many amounts each has moved."""
 
     before: int
     after: int
     changes: Sequence[Change]
+    causes: Mapping[Cause, int]
 
 
 def report_changes_router(environment: Environment, source: ReportSource) -> APIRouter:
@@ -120,7 +105,10 @@ def report_changes_router(environment: Environment, source: ReportSource) -> API
         )
         seen = [change for change in changes if mine is None or change.legal_entity in mine]
         seen.sort(key=lambda change: (-abs(change.difference), change.legal_entity, change.month))
-        return Found(before=before, after=after, changes=seen)
+        moved = Counter(part.cause for change in seen for part in change.parts)
+        if asked.cause:
+            seen = [change for change in seen if asked.cause in {part.cause for part in change.parts}]
+        return Found(before=before, after=after, changes=seen, causes=dict(moved.most_common()))
 
     @router.get("/reports/changes", response_class=HTMLResponse, include_in_schema=False)
     def page(actor: Viewer, asked: ChangesQuery) -> Response:
@@ -145,7 +133,7 @@ def report_changes_router(environment: Environment, source: ReportSource) -> API
     @calls.get("/runs", summary="The reporting runs that can be looked at")
     def read_runs(_: Viewer) -> list[RunBody]:
         """The latest first; those whose state the lake has no longer are left out."""
-        return [RunBody(id=run.id, published_at=run.published_at, month_end=run.month_end) for run in source.runs()]
+        return [RunBody.model_validate(run, from_attributes=True) for run in source.runs()]
 
     @calls.get("/changes", summary="What has changed between two reporting runs, and why")
     def read_changes(actor: Viewer, asked: ChangesQuery) -> list[ChangeBody]:
@@ -156,7 +144,7 @@ def report_changes_router(environment: Environment, source: ReportSource) -> API
             raise HTTPException(503, str(error), {"Retry-After": "60"}) from error
         if one is None:
             raise HTTPException(404, "There are no two reporting runs to compare yet.")
-        return [ChangeBody.made_of(change) for change in one.changes]
+        return [ChangeBody.model_validate(change, from_attributes=True) for change in one.changes]
 
     router.include_router(calls)
     return router

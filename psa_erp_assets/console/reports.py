@@ -9,13 +9,15 @@ from jinja2 import Environment
 
 from psa_erp_assets.adapters.reporting_file import NoReportingFileError, Reader, ReportingFileError
 from psa_erp_assets.console.access import Viewer
-from psa_erp_assets.console.charts import chart_data, is_number, left_out, library_address
+from psa_erp_assets.console.charts import chart_data, left_out, library_address
 from psa_erp_assets.console.report_query import ReportQuery, RowsQuery
 from psa_erp_assets.console.report_source import ReportSource
 from psa_erp_assets.services import report_export as files
 from psa_erp_assets.services import report_text
 from psa_erp_assets.services.report_filters import Filters, shifted
-from psa_erp_assets.services.report_rows import SOURCES, RowSource, rows
+from psa_erp_assets.services.report_row_sources import SOURCES
+from psa_erp_assets.services.report_rows import RowSource, rows
+from psa_erp_assets.services.report_sheets import Sheet, sheet_of, sheets_of
 from psa_erp_assets.services.reports import (
     REPORTS,
     Definition,
@@ -54,10 +56,10 @@ def reports_router(environment: Environment, source: ReportSource) -> APIRouter:
         "library": library_address(),
         "chart_data": chart_data,
         "left_out": left_out,
-        "is_number": is_number,
         "text": report_text.text,
         "shown": report_text.shown,
         "whole": report_text.whole,
+        "moved": report_text.moved,
         "limits": report_text.limits,
     }
 
@@ -132,11 +134,11 @@ def reports_router(environment: Environment, source: ReportSource) -> APIRouter:
         def read(reader: Reader) -> Response:
             found = report(reader, definition, filters)
             if section:
-                sheets = [files.sheet_of(one) for one in found.sections if one.name == section]
+                sheets = [sheet_of(one) for one in found.sections if one.name == section]
                 if not sheets:
                     raise NotFoundError(f"there is no section {section!r} in this report")
             else:
-                sheets = files.sheets_of(found)
+                sheets = sheets_of(found)
             return _file(form, section or name, found.title, files.about_report(found), sheets)
 
         return answered(read, filters, name)
@@ -144,7 +146,7 @@ def reports_router(environment: Environment, source: ReportSource) -> APIRouter:
     return router
 
 
-def _file(form: files.Form, name: str, title: str, about: list[str], sheets: list[files.Sheet]) -> Response:
+def _file(form: files.Form, name: str, title: str, about: list[str], sheets: list[Sheet]) -> Response:
     match form:
         case "csv":
             content = files.to_csv(sheets)

@@ -1,7 +1,7 @@
 """`POST /webhooks/{source}`: reads a body within bounds, has it verified and kept, and answers 202 after the commit.
 
 It is answered in front of FastAPI, whose machinery would take longer than the rest; FastAPI knows the route for the
-description of the API.
+description of the API. A plain request is answered in front of ASGI too (`console.webhook_wire`), by the same rules.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel
@@ -29,9 +30,10 @@ REFUSALS: Mapping[type[receiving.WebhookRefusedError], int] = {
 }
 # The rest of an unread body must not be taken for the next request.
 _CLOSE = {"Connection": "close"}
-_NOT_ACCEPTED, _PATH = "not accepted", "/webhooks/"
+_NOT_ACCEPTED, PATH = "not accepted", "/webhooks/"
 _UNAVAILABLE = b'{"detail":"the store cannot be reached"}'
-_ANSWER = [*NOT_STORED.items(), (b"content-type", b"application/json")]
+HEADERS = [*NOT_STORED.items(), (b"content-type", b"application/json")]
+"""What every answer to a webhook carries."""
 _LATE = "the body is late"
 RETRY_AFTER_SECONDS = 15
 
@@ -45,6 +47,90 @@ class Receipt(BaseModel):
     copies: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is sent back, with `HEADERS` and its own `headers`; `copies` is how often the body has come."""
+
+    status: int
+    body: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    copies: int = 0
+
+
+class Webhooks:
+    """The rules by which one console receives webhooks, for whoever reads requests."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        sources: Mapping[str, receiving.WebhookSource],
+        *,
+        policy: receiving.WebhookPolicy,
+        hosts: Sequence[str],
+        clock: Callable[[], dt.datetime],
+        receipts: Receipts,
+    ) -> None:
+        self.policy, self.receipts = policy, receipts
+        self._intake, self._sources = intake, sources
+        self._hosts, self._clock = frozenset(hosts), clock
+
+    def check_head(self, source: str, headers: Mapping[str, str]) -> None:
+        """Raise HTTPException where the body need not be read; the headers have lower-case names."""
+        if headers.get("host", "").partition(":")[0] not in self._hosts and "*" not in self._hosts:
+            raise HTTPException(400, "invalid host", _CLOSE)
+        if source not in self._sources:
+            raise HTTPException(401, "not verified", _CLOSE)
+        try:
+            check_length(headers.get("content-length", "0"), self.policy)
+        except HTTPException as error:
+            raise unread(error) from error
+
+    def receive(self, source: str, headers: Mapping[str, str], body: bytes, answer: Callable[[Answer], None]) -> None:
+        """Verify a delivery and have it kept; `answer` is called once it is committed, or refused.
+
+        Raises a `WebhookRefusedError` for one that is not even tried.
+        """
+        arrival = receiving.admit(
+            self._sources, source=source, headers=headers, body=body, now=self._clock(), policy=self.policy
+        )
+
+        def kept(outcome: receiving.Outcome) -> None:
+            answer(_accepted(arrival.delivery_id, outcome) if isinstance(outcome, int) else answer_to(outcome))
+
+        self._intake.keep(arrival, kept)
+
+
+def _accepted(delivery_id: str, copies: int) -> Answer:
+    body = b'{"delivery_id":"%b","copies":%d}' % (delivery_id.encode(), copies)
+    return Answer(status=202, body=body, copies=copies)
+
+
+def answer_to(error: Exception) -> Answer:
+    """The answer to a delivery that was not kept, and why. Raises what is neither a refusal nor an outcome."""
+    if isinstance(error, receiving.StoreUnavailableError):
+        # Not the error's text: it repeats the statement's parameters, which are business data.
+        logger.warning("the store failed: %s", type(error.cause).__name__)
+        return Answer(status=503, body=_UNAVAILABLE, headers=[(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)])
+    if isinstance(error, receiving.WebhookRefusedError):
+        status = REFUSALS[type(error)]
+        error = HTTPException(status, "not verified" if status == 401 else _NOT_ACCEPTED)
+    if not isinstance(error, HTTPException):
+        raise error
+    extra = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+    body = json.dumps({"detail": error.detail}).encode()
+    return Answer(status=error.status_code, body=body, headers=extra)
+
+
+def unread(error: HTTPException) -> HTTPException:
+    """The refusal of a body that was not read to its end: a stranger is not told what the bounds are."""
+    return HTTPException(error.status_code, _NOT_ACCEPTED, error.headers)
+
+
+def named(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers, with names in lower case, by name. The first of two headers with one name counts."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(headers)}
+
+
 class WebhookLane:
     """ASGI middleware, the outermost: answers POST /webhooks/{source} by itself and passes everything else on.
 
@@ -52,73 +138,40 @@ class WebhookLane:
     receiving, and a vendor proves itself by its signature.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        intake: Intake,
-        sources: Mapping[str, receiving.WebhookSource],
-        policy: receiving.WebhookPolicy,
-        hosts: Sequence[str],
-        clock: Callable[[], dt.datetime],
-        receipts: Receipts,
-    ) -> None:
-        self._app, self._intake, self._sources, self._policy = app, intake, sources, policy
-        self._hosts, self._clock, self._receipts = frozenset(hosts), clock, receipts
+    def __init__(self, app: ASGIApp, *, webhooks: Webhooks) -> None:
+        self._app, self._webhooks = app, webhooks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(_PATH):
+        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(PATH):
             await self._app(scope, receive, send)
             return
-        began, copies = time.perf_counter(), 0
-        extra: Mapping[str, str] = {}
+        began, source = time.perf_counter(), scope["path"][len(PATH) :]
         try:
-            body, copies = await self._receipt(scope, receive)
-            status = 202
-        except HTTPException as error:
-            status, body = error.status_code, json.dumps({"detail": error.detail}).encode()
-            extra = error.headers or {}
-        except receiving.StoreUnavailableError as error:
-            # Not the error's text: it repeats the statement's parameters, which are business data.
-            logger.warning("the store failed: %s", type(error.cause).__name__)
-            status, body, extra = 503, _UNAVAILABLE, {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        headers = [*_ANSWER, (b"content-length", b"%d" % len(body))]
-        for name, value in extra.items():
-            headers.append((name.lower().encode(), value.encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-        self._receipts.count(scope["path"][len(_PATH) :], status, copies=copies, began=began)
+            answer = await self._answer(source, named(scope["headers"]), receive)
+        except (HTTPException, receiving.WebhookRefusedError) as error:
+            answer = answer_to(error)
+        headers = [*HEADERS, *answer.headers, (b"content-length", b"%d" % len(answer.body))]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+        self._webhooks.receipts.count(source, answer.status, copies=answer.copies, began=began)
 
-    async def _receipt(self, scope: Scope, receive: Receive) -> tuple[bytes, int]:
-        """The answer to a delivery that is kept, and how often it has come.
-
-        Raises HTTPException for one that is not, and StoreUnavailableError.
-        """
-        # The first of two headers with one name counts.
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
-        if headers.get("host", "").partition(":")[0] not in self._hosts and "*" not in self._hosts:
-            raise HTTPException(400, "invalid host", _CLOSE)
-        source = scope["path"][len(_PATH) :]
-        if source not in self._sources:
-            raise HTTPException(401, "not verified", _CLOSE)
+    async def _answer(self, source: str, headers: Mapping[str, str], receive: Receive) -> Answer:
+        """Raises HTTPException and WebhookRefusedError."""
+        self._webhooks.check_head(source, headers)
         try:
-            body = await read_body(receive, headers.get("content-length", "0"), self._policy)
+            body = await read_body(receive, self._webhooks.policy)
         except HTTPException as error:
-            # A stranger is not told what the bounds are.
-            raise HTTPException(error.status_code, _NOT_ACCEPTED, error.headers) from error
-        try:
-            arrival = receiving.admit(
-                self._sources, source=source, headers=headers, body=body, now=self._clock(), policy=self._policy
-            )
-        except receiving.WebhookRefusedError as error:
-            raise _refusal(error) from error
-        outcome = await self._intake.keep(arrival)
-        if isinstance(outcome, receiving.StoreUnavailableError):
-            raise outcome
-        if isinstance(outcome, receiving.UnusableBodyError):
-            raise _refusal(outcome) from outcome
-        return b'{"delivery_id":"%b","copies":%d}' % (arrival.delivery_id.encode(), outcome), outcome
+            raise unread(error) from error
+        made: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def give(answer: Answer) -> None:
+            # A sender that has gone away waits no longer.
+            if not made.done():
+                made.set_result(answer)
+
+        self._webhooks.receive(source, headers, body, give)
+        return await made
 
 
 def webhook_router() -> APIRouter:
@@ -145,24 +198,20 @@ def webhook_router() -> APIRouter:
     return router
 
 
-def _refusal(error: receiving.WebhookRefusedError) -> HTTPException:
-    status = REFUSALS[type(error)]
-    return HTTPException(status, "not verified" if status == 401 else _NOT_ACCEPTED)
-
-
-async def read_body(receive: Receive, announced: str, policy: receiving.WebhookPolicy) -> bytes:
-    """The body, read no further than the policy allows whatever its `announced` Content-Length claims.
-
-    Raises HTTPException.
-    """
+def check_length(announced: str, policy: receiving.WebhookPolicy) -> None:
+    """Raise HTTPException for a Content-Length that is none, or larger than the policy allows."""
     if not announced.isascii() or not announced.isdigit() or len(announced) > 18:
         raise HTTPException(400, "content-length must be a number", _CLOSE)
     if int(announced) > policy.body_bytes:
-        raise _too_large(policy)
+        raise too_large(policy)
+
+
+async def read_body(receive: Receive, policy: receiving.WebhookPolicy) -> bytes:
+    """The body, read no further than the policy allows whatever its Content-Length claims. Raises HTTPException."""
     task = asyncio.current_task()
     assert task is not None
     # As `asyncio.timeout` does it, which takes as long as all the rest of reading.
-    late = asyncio.get_running_loop().call_later(policy.body_seconds, task.cancel, _LATE)
+    clock = asyncio.get_running_loop().call_later(policy.body_seconds, task.cancel, _LATE)
     pieces: list[bytes] = []
     size, more = 0, True
     try:
@@ -170,21 +219,32 @@ async def read_body(receive: Receive, announced: str, policy: receiving.WebhookP
             message = await receive()
             if message["type"] == "http.disconnect":
                 # Nobody is there to read the answer; the server's log gets a refusal instead of a failure.
-                raise HTTPException(400, "the sender went away")
+                raise gone()
             pieces.append(message.get("body", b""))
             size += len(pieces[-1])
             if size > policy.body_bytes:
-                raise _too_large(policy)
+                raise too_large(policy)
             more = message.get("more_body", False)
     except asyncio.CancelledError as error:
         # Where the server cancels too, because it ends, that is what counts.
         if error.args != (_LATE,) or task.uncancel():
             raise
-        raise HTTPException(408, f"the body took longer than {policy.body_seconds:g} s", _CLOSE) from error
+        raise late(policy) from error
     finally:
-        late.cancel()
+        clock.cancel()
     return b"".join(pieces)
 
 
-def _too_large(policy: receiving.WebhookPolicy) -> HTTPException:
+def too_large(policy: receiving.WebhookPolicy) -> HTTPException:
+    """The refusal of a body beyond the bounds."""
     return HTTPException(413, f"the body may have {policy.body_bytes} bytes", _CLOSE)
+
+
+def late(policy: receiving.WebhookPolicy) -> HTTPException:
+    """The refusal of a body that does not come to its end."""
+    return HTTPException(408, f"the body took longer than {policy.body_seconds:g} s", _CLOSE)
+
+
+def gone() -> HTTPException:
+    """What became of a request whose sender did not wait for the answer."""
+    return HTTPException(400, "the sender went away")

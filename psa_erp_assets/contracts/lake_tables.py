@@ -318,6 +318,19 @@ ERP_INVOICES = _table(
         _column("state", TEXT, "State in the ERP's words, e.g. posted or paid."),
     ],
 )
+ERP_PAYMENTS = _table(
+    "erp_payments",
+    "Payments of customer invoices as the ERP has them, by invoice.",
+    [
+        _column("erp_id", TEXT, "Id of the payment's line in the ERP."),
+        _maybe("number", TEXT, "Number of the payment's entry; null while it has none."),
+        _column("invoice_id", TEXT, "Id of the invoice in the ERP."),
+        _column("legal_entity", TEXT, "Code of the invoicing entity."),
+        _column("paid_on", DATE, "Date of the payment's entry."),
+        _column("amount", MONEY, "What was paid; negative where money went back."),
+        _column("currency", TEXT, "Currency of the invoice, ISO 4217."),
+    ],
+)
 RECONCILIATION = _table(
     "reconciliation",
     "Approved time, the ERP's billing lines and its posted invoices, compared entry by entry.",
@@ -496,6 +509,7 @@ LAKE_TABLES: dict[str, LakeTable] = {
         ERP_INTERCOMPANY_CHARGES,
         ERP_REVENUE_ENTRIES,
         ERP_INVOICES,
+        ERP_PAYMENTS,
         RECONCILIATION,
         EXCEPTIONS,
         COMPANY,

@@ -8,6 +8,7 @@ from psa_erp_assets.contracts.lake_tables import (
     ERP_COST_ENTRIES,
     ERP_INTERCOMPANY_CHARGES,
     ERP_INVOICES,
+    ERP_PAYMENTS,
     ERP_REVENUE_ENTRIES,
     LakeTable,
 )
@@ -62,6 +63,13 @@ INVOICES = Contract(
     schema=table_schema(ERP_INVOICES, unique=["erp_id"], checks=[each_row("net and tax come to the total", _totals)]),
 )
 
+PAYMENTS = Contract(
+    name="payments_are_readable",
+    description="Each payment of the ERP is read once for each invoice that it pays, with its date and amount.",
+    table=ERP_PAYMENTS,
+    schema=table_schema(ERP_PAYMENTS, unique=["legal_entity", "erp_id", "invoice_id"]),
+)
+
 CONTRACTS = (
     BILLING_LINES,
     ONE_LINE_A_KEY,
@@ -69,4 +77,5 @@ CONTRACTS = (
     *_entries(ERP_INTERCOMPANY_CHARGES, "intercompany charge"),
     *_entries(ERP_REVENUE_ENTRIES, "revenue entry"),
     INVOICES,
+    PAYMENTS,
 )

@@ -28,6 +28,7 @@ _MONTH = dg.AssetSelection.assets(
     "erp_intercompany_charges",
     "erp_revenue_entries",
     "erp_invoices",
+    "erp_payments",
     "three_way_reconciliation",
 )
 

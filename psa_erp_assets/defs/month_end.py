@@ -87,6 +87,7 @@ _JOB = dg.define_asset_job(
         "erp_intercompany_charges",
         "erp_revenue_entries",
         "erp_invoices",
+        "erp_payments",
         _COMPARED,
         "month_end",
     ).without_checks()

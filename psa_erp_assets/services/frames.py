@@ -88,7 +88,7 @@ def postings(runtime: Runtime, partition: Partition) -> pd.DataFrame:
 def read_back(runtime: Runtime, partition: Partition) -> list[tuple[LakeTable, pd.DataFrame, Mapping[str, str] | None]]:
     """What the ERP holds, as last read back: each table with its rows and the keys of the partition that they are.
 
-    Invoices have no service month, so theirs are those of all legal entities.
+    Invoices and payments have no service month, so theirs are those of all legal entities.
     """
     tenant, company = runtime.settings.tenant, erp_company(runtime, partition[0])
     keys = {"legal_entity": partition[0], "service_month": partition[1]}
@@ -98,11 +98,12 @@ def read_back(runtime: Runtime, partition: Partition) -> list[tuple[LakeTable, p
             (table, lake_rows.journal_entries(connection, tenant, company, partition, effect_type))
             for table, effect_type in _ENTRIES
         ]
-        invoices = lake_rows.invoices(connection, tenant)
+        invoices, payments = lake_rows.invoices(connection, tenant), lake_rows.payments(connection, tenant)
     return [
         (lake_tables.ERP_BILLING_LINES, _frame(lines, lake_tables.ERP_BILLING_LINES), keys),
         *((table, _frame(rows, table), keys) for table, rows in entries),
         (lake_tables.ERP_INVOICES, _frame(invoices, lake_tables.ERP_INVOICES), None),
+        (lake_tables.ERP_PAYMENTS, _frame(payments, lake_tables.ERP_PAYMENTS), None),
     ]
 
 

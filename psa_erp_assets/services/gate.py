@@ -91,7 +91,12 @@ def of_results(runtime: Runtime, results: Sequence[Reconciliation]) -> Gate:
             service_month=result.partition[1],
             code=row.difference.value,
             object_id=row.object_id,
-            detail=f"approved {row.approved_amount or 0}, ERP {row.erp_amount} {row.currency or ''}".strip(),
+            detail="; ".join(
+                (
+                    f"approved {row.approved_amount or 0}, ERP {row.erp_amount} {row.currency or ''}".strip(),
+                    *row.changes,
+                )
+            ),
             amount=row.erp_amount - (row.approved_amount or 0),
             currency=row.currency,
             next_step=row.next_step,

@@ -1,7 +1,8 @@
 """What a decision about a mapping would do to the plan, before anybody makes it.
 
 The decision is carried out in a transaction that is taken back, with the same code as in earnest. Nothing is posted,
-and nothing of it is seen by others.
+and nothing of it is seen by others. Whoever has a role for some legal entities alone is shown what becomes of these,
+and that there is more, but not how much.
 """
 
 import datetime as dt
@@ -41,6 +42,7 @@ class PlanEffect:
 
     `released` and `released_minutes`: nothing holds it any more; `still_held`: by code, what goes on to wait;
     `newly_held`: by code, what did not wait before; `moved`: work that belongs to another contract or entity then.
+    `elsewhere`: something changes in legal entities, too, that whoever asks may not see; nothing else here is of them.
     """
 
     looked_at: int
@@ -51,18 +53,28 @@ class PlanEffect:
     still_held: Mapping[str, int]
     newly_held: Mapping[str, int]
     amounts: Sequence[AmountChange]
+    elsewhere: bool
 
 
-def effect_of(engine: Engine, scope: Scope, wish: Wish, *, now: dt.datetime) -> PlanEffect:
-    """What a wish would do to the plan if it were decided now. Raises MappingRefusedError where it cannot be."""
+def effect_of(
+    engine: Engine, scope: Scope, wish: Wish, *, now: dt.datetime, entities: frozenset[str] | None = None
+) -> PlanEffect:
+    """What a wish would do to the plan if it were decided now. Raises MappingRefusedError where it cannot be.
+
+    `entities` are the legal entities that whoever asks may see (None: all); work counts for the one that sells it.
+    """
     with engine.connect() as connection, connection.begin() as transaction:
         try:
-            return _effect(connection, scope, wish, now)
+            before, after = _decisions(connection, scope, wish, now)
         finally:
             transaction.rollback()
+    return _compare(before, after, entities)
 
 
-def _effect(connection: Connection, scope: Scope, wish: Wish, now: dt.datetime) -> PlanEffect:
+def _decisions(
+    connection: Connection, scope: Scope, wish: Wish, now: dt.datetime
+) -> tuple[Mapping[str, Decision], Mapping[str, Decision]]:
+    """What is decided about the work concerned, by id: as things are, and with the wish carried out."""
     mapping_stories.lock(connection, scope.tenant)
     old = Decider(canonical.load_master(connection, scope), scope.rules)
     record = {"kind": "accept", "reason": "to see its effect", "decided_by": "dry run"}
@@ -89,7 +101,7 @@ def _effect(connection: Connection, scope: Scope, wish: Wish, now: dt.datetime) 
     after = _decide(connection, scope, wider, new)
     # What was there already in the contracts that work moves to is compared too: a cap may now be reached earlier.
     before = _decide(connection, scope, {p: c for p, c in more.items() if c}, old) | before
-    return _compare(before, after)
+    return before, after
 
 
 def _decide(
@@ -102,33 +114,43 @@ def _decide(
     }
 
 
-def _compare(before: Mapping[str, Decision], after: Mapping[str, Decision]) -> PlanEffect:
+def _compare(
+    before: Mapping[str, Decision], after: Mapping[str, Decision], entities: frozenset[str] | None
+) -> PlanEffect:
     still, newly = Counter[str](), Counter[str]()
-    released = minutes = moved = changed = 0
+    looked_at = released = minutes = moved = changed = 0
+    elsewhere = False
     totals: dict[tuple[str | None, str, str], list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
     for object_id in before.keys() | after.keys():
         old, new = before.get(object_id), after.get(object_id)
-        for index, decision in enumerate((old, new)):
-            if decision is None:
-                continue
+        both = [(index, decision) for index, decision in enumerate((old, new)) if decision is not None]
+        seen = [(i, d) for i, d in both if entities is None or d.route.legal_entity in entities]
+        differs = _said(old) != _said(new)
+        elsewhere |= differs and len(seen) < len(both)
+        if not seen:
+            continue
+        looked_at += 1
+        changed += differs
+        moved += old is not None and new is not None and old.route != new.route
+        for index, decision in seen:
             for effect in decision.effects:
                 key = (decision.route.contract_id, effect.effect_type.value, effect.amount.currency)
                 totals[key][index] += effect.amount.amount
+        if new is None or seen[-1][1] is not new:
+            continue
         was, held = _codes(old), _codes(new)
-        if was and not held and new is not None and new.outcome is not Outcome.NONE:
+        if was and not held and new.outcome is not Outcome.NONE:
             released += 1
             minutes += new.minutes
         still.update(held & was)
         newly.update(held - was)
-        moved += old is not None and new is not None and old.route != new.route
-        changed += _said(old) != _said(new)
     amounts = [
         AmountChange(contract_id=contract, effect_type=effect, currency=currency, before=old, after=new)
         for (contract, effect, currency), (old, new) in sorted(totals.items(), key=lambda item: str(item[0]))
         if old != new
     ]
     return PlanEffect(
-        looked_at=len(before.keys() | after.keys()),
+        looked_at=looked_at,
         changed=changed,
         released=released,
         released_minutes=minutes,
@@ -136,6 +158,7 @@ def _compare(before: Mapping[str, Decision], after: Mapping[str, Decision]) -> P
         still_held=dict(sorted(still.items())),
         newly_held=dict(sorted(newly.items())),
         amounts=amounts,
+        elsewhere=elsewhere,
     )
 
 

@@ -1,8 +1,8 @@
 """Receive a webhook: verify it, keep it, and only then say so.
 
 A webhook is a hint that an object changed; its content is never taken for the truth. It may come twice, late, out
-of order or never. What belongs here: the checks on one delivery and the transaction that keeps it. What does not:
-HTTP, and fetching the object.
+of order or never. What belongs here: the checks on one delivery. What does not:
+HTTP, writing it down (`intake`), and fetching the object.
 """
 
 import datetime as dt
@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import Connection
-from sqlalchemy.exc import DataError
 
 from psa_erp_assets.adapters.connectors.clockify import verify as clockify
 from psa_erp_assets.adapters.store import deliveries
@@ -23,6 +21,7 @@ from psa_erp_assets.domain.signatures import Delivery, Scheme, Signature
 from psa_erp_assets.settings import Settings
 
 _EVENT = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+_CHARSET = re.compile(r'charset="?([^";\s]+)')
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -156,25 +155,6 @@ def admit(
     return Arrival(source=source, delivery_id=deliveries.delivery_id(event, body), event=event, body=text, at=now)
 
 
-def keep(connection: Connection, tenant: str, arrivals: Sequence[Arrival]) -> Sequence[Outcome]:
-    """Keep deliveries that came together; when this returns, they are committed. `connection` commits by itself.
-
-    What was sent in several copies is one row, on which they are counted. One that PostgreSQL cannot hold, such as
-    a number beyond its range, is refused alone: it is the sender's doing, and the same at every retry. Raises
-    SQLAlchemy's errors where PostgreSQL cannot be reached.
-    """
-    try:
-        copies = deliveries.record_deliveries(connection, tenant, arrivals)
-    except DataError as error:
-        if len(arrivals) > 1:
-            middle = len(arrivals) // 2
-            return [*keep(connection, tenant, arrivals[:middle]), *keep(connection, tenant, arrivals[middle:])]
-        refused = UnusableBodyError("the body holds a value that cannot be stored")
-        refused.__cause__ = error
-        return [refused]
-    return [copies[arrival.identity] for arrival in arrivals]
-
-
 def _event(name: object) -> str:
     if not isinstance(name, str) or isinstance(name, _Number) or not _EVENT.fullmatch(name):
         raise UnusableBodyError("the delivery must name its event")
@@ -186,7 +166,7 @@ def check_media(headers: Mapping[str, str]) -> None:
     media, _, parameters = headers.get("content-type", "").lower().partition(";")
     if media.strip() != "application/json":
         raise UnsupportedMediaError("content-type must be application/json")
-    charset = re.search(r'charset="?([^";\s]+)', parameters)
+    charset = _CHARSET.search(parameters) if parameters else None
     if charset and charset[1] not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaError("the charset must be utf-8")
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):

@@ -96,7 +96,8 @@ class Drill:
     """Which rows are behind a number: of a mart, with these values of filters.
 
     `keys` takes values from the number's row, `exact` columns of the mart likewise. `fixed` are values for all. The
-    period of the report is kept unless `ever`, its other filters unless they are in `without`.
+    period of the report is kept unless `ever`, its other filters unless they are in `without`, its currency unless the
+    number is in one of its own.
     """
 
     mart: str
@@ -105,11 +106,13 @@ class Drill:
     fixed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     without: tuple[str, ...] = ()
     ever: bool = False
+    currency: Currency | None = None
 
     def filters(self, filters: Filters, row: Mapping[str, object]) -> Filters:
         """The filters of the rows behind a number of this row."""
         changes: dict[str, object] = {"first": None, "last": None} if self.ever else {}
         changes |= dict.fromkeys(self.without)
+        changes |= {} if self.currency is None else {"currency": self.currency}
         changes |= {param: _member(row[column]) for param, column in self.keys.items()}
         exact = {**{name: _member(row[column]) for name, column in self.exact.items()}, **self.fixed}
         return filters.replace(**changes, exact=tuple(exact.items()))

@@ -58,6 +58,20 @@ class Mart:
             found.append(known.is_(None) if value == NOBODY else cast(known, String) == value)
         return found
 
+    def currency(self, filters: Filters) -> ColumnElement[Any]:
+        """The currency of the amounts that are chosen."""
+        kind = {"group": "group_currency", "entity": "entity_currency", "transaction": "currency"}[filters.currency]
+        return self.table.c[kind]
+
+    def amount(self, filters: Filters, name: str, group: str | None = None) -> ColumnElement[Any]:
+        """An amount of a sum in the group's currency, or in that of the books."""
+        return self.table.c[(group or f"group_{name}") if filters.currency == "group" else name]
+
+    def amount_of_fact(self, filters: Filters, stem: str = "") -> ColumnElement[Any]:
+        """The amount of a fact in the currency that is chosen, which may be the document's own."""
+        kind = {"group": "group_amount", "entity": "entity_amount", "transaction": "amount"}[filters.currency]
+        return self.table.c[f"{stem}{kind}"]
+
     def _is(self, name: str, value: str) -> ColumnElement[bool]:
         if name in self.columns:
             known = self.table.c[self.columns[name]]
@@ -180,6 +194,14 @@ LEDGER_TIE = Mart(
         " ledger_was_read",
     ),
     month="ledger_month",
+    columns=_ENTITY,
+)
+RECEIVABLES_TIE = Mart(
+    table=_table(
+        "mart_receivables_tie",
+        "legal_entity as_of_month currency open_amount ledger_amount difference_amount tolerance_amount",
+    ),
+    month=None,
     columns=_ENTITY,
 )
 WORK = Mart(

@@ -26,6 +26,20 @@ class Column:
     currency: str = "currency"
     drill: Drill | None = None
 
+    @property
+    def is_number(self) -> bool:
+        """Whether it has numbers, which stand to the right."""
+        return self.unit in ("money", "minutes", "share", "number", "days")
+
+
+def columns(
+    unit: Unit, labels: Mapping[str, str], *, currency: str = "currency", drill: Drill | None = None
+) -> tuple[Column, ...]:
+    """Columns of one unit and the same rows behind them, by name with their labels."""
+    return tuple(
+        Column(name=name, label=label, unit=unit, currency=currency, drill=drill) for name, label in labels.items()
+    )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
@@ -33,6 +47,7 @@ class Chart:
 
     `lines` are on an axis of their own where their unit is another one. `sideways` has bars from left to right,
     for long names. A `waterfall` has steps that begin where the one before has ended; `totals` are those that do not.
+    `alarm` are columns of what should not be, which stand out.
     """
 
     x: str
@@ -42,6 +57,7 @@ class Chart:
     sideways: bool = False
     waterfall: bool = False
     totals: tuple[str, ...] = ()
+    alarm: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ What belongs here: sums over marts. What does not: rates and comparisons of the 
 marts' engine divides in floats, and the rows behind a number (`services.report_rows`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -12,10 +12,10 @@ from sqlalchemy import (
     ColumnElement,
     Numeric,
     Select,
-    TableClause,
     case,
     cast,
     func,
+    or_,
     select,
     union,
 )
@@ -36,11 +36,13 @@ from psa_erp_assets.services.report_marts import (
     LEDGER_TIE,
     MARGIN,
     REALIZATION,
+    RECEIVABLES_TIE,
     RECONCILIATION_SUMMARY,
     SYNC_HEALTH,
     TRACEABILITY,
     UTILIZATION,
     WIP,
+    Mart,
     limited,
 )
 
@@ -95,13 +97,17 @@ def members(dimension: str) -> Query:
         else:
             seen = worked.distinct().subquery()
         if dimension not in _NAMED:
-            return select(seen.c.member, seen.c.member.label("name")).where(seen.c.member.is_not(None)).order_by("name")
+            return (
+                select(seen.c.member, seen.c.member.label("name"))
+                .where(seen.c.member.is_not(None))
+                .order_by("name", "member")
+            )
         named, key, name = _NAMED[dimension]
         return (
             select(seen.c.member, func.coalesce(named.c[name], seen.c.member).label("name"))
             .select_from(seen.outerjoin(named, named.c[key] == seen.c.member))
             .where(seen.c.member.is_not(None))
-            .order_by("name")
+            .order_by("name", "member")
         )
 
     return query
@@ -117,12 +123,12 @@ def margin_total(filters: Filters) -> Select[Any]:
 
 def margin_by_month(filters: Filters) -> Select[Any]:
     """Revenue, cost and margin by service month and currency."""
-    return _margin(filters, MARGIN.table.c.service_month).order_by("service_month")
+    return _margin(filters, MARGIN.table.c.service_month).order_by("service_month", "currency")
 
 
 def margin_by_entity(filters: Filters) -> Select[Any]:
     """Revenue, cost and margin by legal entity."""
-    return _margin(filters, MARGIN.table.c.legal_entity).order_by("legal_entity")
+    return _margin(filters, MARGIN.table.c.legal_entity).order_by("legal_entity", "currency")
 
 
 def margin_by(dimension: str) -> Query:
@@ -141,7 +147,7 @@ def revenue_bridge(filters: Filters) -> Select[Any]:
     The parts sum to the difference.
     """
     before = filters.before()
-    currency, revenue = _amounts(MARGIN.table, filters, "revenue_amount")
+    currency, revenue = MARGIN.currency(filters), MARGIN.amount(filters, "revenue_amount")
     month = MARGIN.table.c.service_month
     each = (
         limited(
@@ -175,7 +181,7 @@ def revenue_bridge(filters: Filters) -> Select[Any]:
 def revenue_movers(filters: Filters) -> Select[Any]:
     """Customers by how far their revenue moved from the period before to this one."""
     before = filters.before()
-    currency, revenue = _amounts(MARGIN.table, filters, "revenue_amount")
+    currency, revenue = MARGIN.currency(filters), MARGIN.amount(filters, "revenue_amount")
     month = MARGIN.table.c.service_month
     opening = _sum(case((month < filters.first, revenue), else_=0)).label("opening")
     closing = _sum(case((month >= filters.first, revenue), else_=0)).label("closing")
@@ -237,7 +243,7 @@ def wip_month(filters: Filters) -> Select[Any]:
 
 def wip_by_month(filters: Filters) -> Select[Any]:
     """What was earned, billed, and at the end unbilled or deferred, by month; each contract nets only with itself."""
-    return _wip(filters, WIP.table.c.service_month).order_by("service_month")
+    return _wip(filters, WIP.table.c.service_month).order_by("service_month", "currency")
 
 
 def wip_by_contract(filters: Filters) -> Select[Any]:
@@ -251,8 +257,8 @@ def wip_by_age(filters: Filters) -> Select[Any]:
     `kept` is what of a month's earnings is not billed. What is older than the contract's months has no month.
     """
     kept = WIP.table.c
-    currency, earned = _amounts(WIP.table, filters, "earned_amount")
-    _, closing = _amounts(WIP.table, filters, "closing_amount")
+    currency, earned = WIP.currency(filters), WIP.amount(filters, "earned_amount")
+    closing = WIP.amount(filters, "closing_amount")
     each = [kept.legal_entity, kept.contract_id]
     last = wip_month(filters).scalar_subquery()
     positive = func.greatest(earned, 0)
@@ -282,7 +288,7 @@ def backlog_total(filters: Filters) -> Select[Any]:
 
 def backlog_by_month(filters: Filters) -> Select[Any]:
     """The same by the month in which it is planned to be earned."""
-    return _backlog(filters, BACKLOG.table.c.backlog_month).order_by("backlog_month")
+    return _backlog(filters, BACKLOG.table.c.backlog_month).order_by("backlog_month", "currency")
 
 
 def backlog_by_contract(filters: Filters) -> Select[Any]:
@@ -321,7 +327,7 @@ def leakage_total(filters: Filters) -> Select[Any]:
 
 def leakage_by_reason(filters: Filters) -> Select[Any]:
     """The same by reason."""
-    return _leakage(filters, LEAKAGE.table.c.reason).order_by("reason")
+    return _leakage(filters, LEAKAGE.table.c.reason).order_by("reason", "currency")
 
 
 # Receivables
@@ -339,7 +345,7 @@ def receivables_total(filters: Filters) -> Select[Any]:
 
 def receivables_by_age(filters: Filters) -> Select[Any]:
     """The same by the month of the invoice."""
-    return _receivables(filters, INVOICE.table.c.invoice_month).order_by("invoice_month")
+    return _receivables(filters, INVOICE.table.c.invoice_month).order_by("invoice_month", "currency")
 
 
 def receivables_by_customer(filters: Filters) -> Select[Any]:
@@ -378,9 +384,22 @@ def reconciliation_by_partition(filters: Filters) -> Select[Any]:
 
 
 def ledger_tie(filters: Filters) -> Select[Any]:
-    """What the general ledger should have by our postings, and what it has, in the currency of the books."""
+    """What the general ledger should have by our postings, and what it has, in the currency of the books.
+
+    What differs comes first, and accounts on which nothing is booked are left out.
+    """
     kept = LEDGER_TIE.table.c
-    return limited(LEDGER_TIE, filters, *kept).order_by(kept.ledger_month.desc(), kept.legal_entity, kept.role)
+    return (
+        limited(LEDGER_TIE, filters, *kept)
+        .where(or_(kept.expected_amount != 0, kept.ledger_amount != 0))
+        .order_by(_ties(LEDGER_TIE), kept.ledger_month.desc(), kept.legal_entity, kept.role)
+    )
+
+
+def receivables_tie(filters: Filters) -> Select[Any]:
+    """What customers owe by posted invoices and by the general ledger, all months together; what differs first."""
+    kept = RECEIVABLES_TIE.table.c
+    return limited(RECEIVABLES_TIE, filters, *kept).order_by(_ties(RECEIVABLES_TIE), kept.legal_entity)
 
 
 # Sync health
@@ -469,6 +488,7 @@ QUERIES: Mapping[str, Query] = {
             reconciliation_by_class,
             reconciliation_by_partition,
             ledger_tie,
+            receivables_tie,
             sync_health,
             trouble_total,
             trouble_by_month,
@@ -501,30 +521,10 @@ def _whole(what: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(func.sum(what), BigInteger)
 
 
-def _amounts(
-    kept: TableClause, filters: Filters, amount: str, group: str | None = None
-) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """The column of the currency, and that of the amount in it."""
-    if filters.currency == "group":
-        return kept.c.group_currency, kept.c[group or f"group_{amount}"]
-    return kept.c.entity_currency, kept.c[amount]
-
-
-def _of_fact(kept: TableClause, filters: Filters, stem: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """The same for a fact, which has the document's amount as well."""
-    match filters.currency:
-        case "group":
-            return kept.c.group_currency, kept.c[f"{stem}group_amount"]
-        case "entity":
-            return kept.c.entity_currency, kept.c[f"{stem}entity_amount"]
-        case "transaction":
-            return kept.c.currency, kept.c[f"{stem}amount"]
-
-
 def _margin(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
-    currency, revenue = _amounts(MARGIN.table, filters, "revenue_amount")
-    _, cost = _amounts(MARGIN.table, filters, "cost_amount")
-    _, margin = _amounts(MARGIN.table, filters, "margin_amount")
+    currency, revenue = MARGIN.currency(filters), MARGIN.amount(filters, "revenue_amount")
+    cost = MARGIN.amount(filters, "cost_amount")
+    margin = MARGIN.amount(filters, "margin_amount")
     return limited(
         MARGIN,
         filters,
@@ -538,23 +538,22 @@ def _margin(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
 
 def _utilization(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
     kept = UTILIZATION.table.c
-    return limited(
+    return _counted(
         UTILIZATION,
         filters,
-        *by,
-        func.count(kept.employee_id.distinct()).label("people"),
-        _whole(kept.available_minutes).label("available"),
-        _whole(kept.billable_minutes).label("billable"),
-        _whole(kept.client_minutes).label("client"),
-        _whole(kept.approved_minutes).label("approved"),
-    ).group_by(*(_bare(one) for one in by))
+        by,
+        available=kept.available_minutes,
+        billable=kept.billable_minutes,
+        client=kept.client_minutes,
+        approved=kept.approved_minutes,
+    ).add_columns(func.count(kept.employee_id.distinct()).label("people"))
 
 
 def _wip(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
-    currency, closing = _amounts(WIP.table, filters, "closing_amount")
-    _, opening = _amounts(WIP.table, filters, "opening_amount")
-    _, earned = _amounts(WIP.table, filters, "earned_amount")
-    _, billed = _amounts(WIP.table, filters, "billed_amount")
+    currency, closing = WIP.currency(filters), WIP.amount(filters, "closing_amount")
+    opening = WIP.amount(filters, "opening_amount")
+    earned = WIP.amount(filters, "earned_amount")
+    billed = WIP.amount(filters, "billed_amount")
     return limited(
         WIP,
         filters,
@@ -570,7 +569,7 @@ def _wip(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
 
 def _backlog(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
     kept = BACKLOG.table.c
-    currency, amount = _of_fact(BACKLOG.table, filters, "")
+    currency, amount = BACKLOG.currency(filters), BACKLOG.amount_of_fact(filters)
     return (
         limited(
             BACKLOG,
@@ -586,19 +585,19 @@ def _backlog(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
 
 def _realization(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
     kept = REALIZATION.table.c
-    return limited(
+    return _counted(
         REALIZATION,
         filters,
-        *by,
-        _whole(kept.worked_minutes).label("worked"),
-        _whole(kept.billable_minutes).label("billable"),
-        _whole(kept.billed_minutes).label("billed"),
-    ).group_by(*(_bare(one) for one in by))
+        by,
+        worked=kept.worked_minutes,
+        billable=kept.billable_minutes,
+        billed=kept.billed_minutes,
+    )
 
 
 def _leakage(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
     kept = LEAKAGE.table.c
-    currency, amount = _amounts(LEAKAGE.table, filters, "entity_amount", "group_amount")
+    currency, amount = LEAKAGE.currency(filters), LEAKAGE.amount(filters, "entity_amount", "group_amount")
     return limited(
         LEAKAGE,
         filters,
@@ -613,7 +612,7 @@ def _leakage(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
 
 def _receivables(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
     kept = INVOICE.table.c
-    currency, amount = _of_fact(INVOICE.table, filters, "open_")
+    currency, amount = INVOICE.currency(filters), INVOICE.amount_of_fact(filters, "open_")
     return (
         limited(
             INVOICE,
@@ -628,70 +627,77 @@ def _receivables(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
     )
 
 
+def _ties(mart: Mart) -> ColumnElement[Any]:
+    return func.abs(mart.table.c.difference_amount) <= mart.table.c.tolerance_amount
+
+
 def _reconciled(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
     kept = RECONCILIATION_SUMMARY.table.c
-    return limited(
+    return _counted(
         RECONCILIATION_SUMMARY,
         filters,
-        *by,
-        _whole(kept.entries).label("compared"),
-        _whole(case((kept.difference == "matched", kept.entries), else_=0)).label("matched"),
-        _whole(case((kept.explained, 0), else_=kept.entries)).label("unexplained"),
-        _whole(kept.approved_minutes).label("approved_minutes"),
-        _whole(kept.erp_minutes).label("erp_minutes"),
-        _whole(kept.invoiced_minutes).label("invoiced_minutes"),
-    ).group_by(*by)
+        by,
+        compared=kept.entries,
+        matched=case((kept.difference == "matched", kept.entries), else_=0),
+        unexplained=case((kept.explained, 0), else_=kept.entries),
+        approved_minutes=kept.approved_minutes,
+        erp_minutes=kept.erp_minutes,
+        invoiced_minutes=kept.invoiced_minutes,
+    )
 
 
 def _trouble(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
     kept = EXCEPTION_RATE.table.c
-    return limited(
+    return _counted(
         EXCEPTION_RATE,
         filters,
-        *by,
-        _whole(kept.work_items).label("work_items"),
-        _whole(kept.items_in_trouble).label("in_trouble"),
-        _whole(kept.items_in_open_trouble).label("in_open_trouble"),
-    ).group_by(*by)
+        by,
+        work_items=kept.work_items,
+        in_trouble=kept.items_in_trouble,
+        in_open_trouble=kept.items_in_open_trouble,
+    )
 
 
 def _accuracy(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
     kept = ACCURACY.table.c
-    return limited(
+    return _counted(
         ACCURACY,
         filters,
-        *by,
-        _whole(kept.invoices).label("invoices"),
-        _whole(kept.first_pass_invoices).label("first_pass"),
-        _whole(kept.corrected_invoices).label("corrected"),
-        _whole(kept.cancelled_invoices).label("cancelled"),
-    ).group_by(*by)
+        by,
+        invoices=kept.invoices,
+        first_pass=kept.first_pass_invoices,
+        corrected=kept.corrected_invoices,
+        cancelled=kept.cancelled_invoices,
+    )
 
 
 def _traceability(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
     kept = TRACEABILITY.table.c
-    return limited(
+    return _counted(
         TRACEABILITY,
         filters,
-        *by,
-        _whole(kept.billable_minutes).label("billable"),
-        _whole(kept.billable_minutes - kept.untraced_minutes).label("traced"),
-        _whole(kept.billed_minutes).label("billed"),
-        _whole(kept.covered_minutes).label("covered"),
-        _whole(kept.reasoned_minutes).label("reasoned"),
-        _whole(kept.untraced_minutes).label("untraced"),
-    ).group_by(*by)
+        by,
+        billable=kept.billable_minutes,
+        traced=kept.billable_minutes - kept.untraced_minutes,
+        billed=kept.billed_minutes,
+        covered=kept.covered_minutes,
+        reasoned=kept.reasoned_minutes,
+        untraced=kept.untraced_minutes,
+    )
 
 
 def _adjustments(filters: Filters, *by: ColumnElement[Any]) -> Select[Any]:
     kept = ADJUSTMENTS.table.c
-    return limited(
-        ADJUSTMENTS,
-        filters,
-        *by,
-        _whole(kept.adjustments).label("adjustments"),
-        _whole(kept.minutes).label("minutes"),
-    ).group_by(*by)
+    return _counted(ADJUSTMENTS, filters, by, adjustments=kept.adjustments, minutes=kept.minutes)
+
+
+def _counted(
+    mart: Mart, filters: Filters, by: Sequence[ColumnElement[Any]], **whole: ColumnElement[Any]
+) -> Select[Any]:
+    """Sums of whole numbers of a mart, by columns."""
+    return limited(mart, filters, *by, *(_whole(what).label(name) for name, what in whole.items())).group_by(
+        *(_bare(one) for one in by)
+    )
 
 
 def _bare(one: ColumnElement[Any]) -> ColumnElement[Any]:

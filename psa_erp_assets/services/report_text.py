@@ -1,14 +1,18 @@
 """Values of reports as people read them, the same on pages and in files."""
 
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from psa_erp_assets.domain.money import Money, Rounding
 from psa_erp_assets.services.report_filters import NOBODY, Filters
-from psa_erp_assets.services.report_model import Column, Unit
+from psa_erp_assets.services.report_model import Column, Figure, Unit, Value
 
+# What XML cannot hold, and with it no cell of a workbook, nor any font.
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _CURRENCIES = {
     "group": "amounts in the group's currency",
     "entity": "amounts in the currency of the books",
@@ -58,6 +62,42 @@ def heading(filters: Filters, published_at: dt.datetime) -> list[str]:
         *([] if mine is None else [f"Of the legal entities {', '.join(sorted(mine))} alone"]),
         f"As published {published_at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC",
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """How a number moved since the period before: `direction` is 1, -1, or 0 for what nobody sees; `said` by how much.
+
+    `good` says whether that is welcome, None where it does not matter.
+    """
+
+    direction: int
+    said: str
+    good: bool | None
+
+
+def moved(figure: Figure, value: Value) -> Moved | None:
+    """How a value moved: shares by points, others by a part of what they were; None where none was before."""
+    if value.value is None or value.previous is None:
+        return None
+    by = value.value - value.previous
+    if not by or (figure.unit == "share" and text("share", by) == text("share", Decimal(0))):
+        return Moved(direction=0, said="unchanged", good=None)
+    direction = 1 if by > 0 else -1
+    if figure.unit == "share":
+        said = f"{(abs(by) * 100).quantize(Decimal('0.1'), ROUND_HALF_UP)} points"
+    elif value.previous:
+        said = text("share", Decimal(abs(by)) / Decimal(abs(value.previous)))
+    else:
+        said = text(figure.unit, abs(by), value.currency)
+    return Moved(
+        direction=direction, said=said, good=None if figure.good is None else (direction > 0) == (figure.good == "up")
+    )
+
+
+def printable(text: str) -> str:
+    """A text with a mark instead of each character that files cannot hold."""
+    return _NO_XML.sub("\ufffd", text)
 
 
 def _money(value: Decimal, currency: str | None) -> str:

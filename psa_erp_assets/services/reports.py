@@ -1,11 +1,11 @@
 """The reports: which there are, what each is made of, and one of them for the filters that somebody chose."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psa_erp_assets.adapters.reporting_file import Reader
 from psa_erp_assets.services import report_queries as queries
-from psa_erp_assets.services import report_sections as sections
 from psa_erp_assets.services.report_filters import DIMENSIONS, Currency, Filters, shifted
 from psa_erp_assets.services.report_marts import (
     BACKLOG,
@@ -22,6 +22,17 @@ from psa_erp_assets.services.report_marts import (
 )
 from psa_erp_assets.services.report_model import Report
 from psa_erp_assets.services.report_rows import RowSource
+from psa_erp_assets.services.report_sections import (
+    backlog,
+    margin,
+    receivables,
+    reconciliation,
+    revenue,
+    sync_health,
+    utilization,
+    wip,
+)
+from psa_erp_assets.services.report_sections.building import Build, BuildFigure
 
 MOST_MEMBERS_TO_CHOOSE = 500
 """As many members as a list to choose from has; beyond that somebody types the code."""
@@ -39,8 +50,8 @@ class Definition:
     title: str
     lead: str
     marts: Sequence[Mart]
-    figures: Sequence[sections.BuildFigure]
-    sections: Sequence[sections.Build]
+    figures: Sequence[BuildFigure]
+    sections: Sequence[Build]
     currencies: Sequence[Currency] = ("group", "entity")
     has_period: bool = True
 
@@ -71,26 +82,26 @@ REPORTS: Mapping[str, Definition] = {
             lead="How the firm does: what it earns, what it keeps, how busy it is, and what is still to be paid.",
             marts=(MARGIN, UTILIZATION, WIP, BACKLOG, DSO, INVOICE, LEAKAGE, RECONCILIATION_SUMMARY),
             figures=(
-                sections.revenue,
-                sections.margin,
-                sections.margin_share,
-                sections.utilization,
-                sections.realization,
-                sections.unbilled,
-                sections.deferred,
-                sections.backlog,
-                sections.receivables,
-                sections.dso,
-                sections.leakage,
-                sections.unexplained,
+                margin.revenue,
+                margin.margin,
+                margin.margin_share,
+                utilization.utilization,
+                revenue.realization,
+                wip.unbilled,
+                wip.deferred,
+                backlog.backlog,
+                receivables.receivables,
+                receivables.dso,
+                revenue.leakage,
+                reconciliation.unexplained,
             ),
             sections=(
-                sections.revenue_by_month,
-                sections.utilization_by_month,
-                sections.margin_by("practice", "Revenue and margin by practice"),
-                sections.wip_by_month,
-                sections.wip_by_age,
-                sections.receivables_by_age,
+                margin.by_month,
+                utilization.by_month,
+                margin.by("practice", "Revenue and margin by practice"),
+                wip.by_month,
+                wip.by_age,
+                receivables.by_age,
             ),
         ),
         Definition(
@@ -101,12 +112,12 @@ REPORTS: Mapping[str, Definition] = {
                 " as no system tells of holidays or leave."
             ),
             marts=(UTILIZATION,),
-            figures=(sections.utilization,),
+            figures=(utilization.utilization,),
             sections=(
-                sections.utilization_by_month,
-                sections.utilization_by_practice,
-                sections.utilization_by_grade,
-                sections.utilization_by_employee,
+                utilization.by_month,
+                utilization.by_practice,
+                utilization.by_grade,
+                utilization.by_employee,
             ),
             currencies=(),
         ),
@@ -115,16 +126,16 @@ REPORTS: Mapping[str, Definition] = {
             title="Work in progress",
             lead="What is earned and not invoiced, what is invoiced and not earned, and for how long.",
             marts=(WIP,),
-            figures=(sections.unbilled, sections.deferred),
-            sections=(sections.wip_by_month, sections.wip_by_age, sections.wip_by_contract),
+            figures=(wip.unbilled, wip.deferred),
+            sections=(wip.by_month, wip.by_age, wip.by_contract),
         ),
         Definition(
             name="backlog",
             title="Backlog",
             lead="What is contracted and still to be earned, as of the last run.",
             marts=(BACKLOG,),
-            figures=(sections.backlog,),
-            sections=(sections.backlog_by_month, sections.backlog_by_contract, sections.backlog_gaps),
+            figures=(backlog.backlog,),
+            sections=(backlog.by_month, backlog.by_contract, backlog.gaps),
             currencies=("group", "entity", "transaction"),
             has_period=False,
         ),
@@ -133,12 +144,12 @@ REPORTS: Mapping[str, Definition] = {
             title="Revenue",
             lead="How revenue came about since the period before, and where billable work brings nothing.",
             marts=(MARGIN, LEAKAGE),
-            figures=(sections.revenue, sections.realization, sections.leakage),
+            figures=(margin.revenue, revenue.realization, revenue.leakage),
             sections=(
-                sections.revenue_bridge,
-                sections.revenue_movers,
-                sections.revenue_by_month,
-                sections.leakage_by_reason,
+                revenue.bridge,
+                revenue.movers,
+                margin.by_month,
+                revenue.leakage_by_reason,
             ),
         ),
         Definition(
@@ -146,15 +157,15 @@ REPORTS: Mapping[str, Definition] = {
             title="Margin",
             lead="Recognized revenue less the cost of the people who did the work.",
             marts=(MARGIN,),
-            figures=(sections.revenue, sections.margin, sections.margin_share),
+            figures=(margin.revenue, margin.margin, margin.margin_share),
             sections=(
-                sections.revenue_by_month,
-                sections.margin_by_entity,
-                sections.margin_by("customer", "By customer"),
-                sections.margin_by("practice", "By practice"),
-                sections.margin_by("project", "By project"),
-                sections.margin_by("grade", "By grade"),
-                sections.margin_by("employee", "By employee"),
+                margin.by_month,
+                margin.by_entity,
+                margin.by("customer"),
+                margin.by("practice"),
+                margin.by("project"),
+                margin.by("grade"),
+                margin.by("employee"),
             ),
         ),
         Definition(
@@ -162,11 +173,12 @@ REPORTS: Mapping[str, Definition] = {
             title="Receivables",
             lead="What customers still have to pay, for how long, and how many days of sales that is.",
             marts=(DSO, INVOICE),
-            figures=(sections.receivables, sections.dso),
+            figures=(receivables.receivables, receivables.dso),
             sections=(
-                sections.dso_by_entity,
-                sections.receivables_by_age,
-                sections.receivables_by_customer,
+                receivables.dso_by_entity,
+                receivables.by_age,
+                receivables.by_customer,
+                receivables.ledger_tie,
             ),
             currencies=("group", "entity", "transaction"),
             has_period=False,
@@ -176,11 +188,12 @@ REPORTS: Mapping[str, Definition] = {
             title="Reconciliation",
             lead="Whether approved time, the ERP's billing lines and posted invoices agree, and the ledger with them.",
             marts=(RECONCILIATION_SUMMARY,),
-            figures=(sections.unexplained,),
+            figures=(reconciliation.unexplained,),
             sections=(
-                sections.reconciliation_by_class,
-                sections.reconciliation_by_partition,
-                sections.ledger_tie,
+                reconciliation.by_class,
+                reconciliation.by_partition,
+                reconciliation.ledger_tie,
+                receivables.ledger_tie,
             ),
             currencies=(),
         ),
@@ -189,8 +202,8 @@ REPORTS: Mapping[str, Definition] = {
             title="Sync health",
             lead="How quickly work becomes invoices, how often somebody has to help, and whether all of it is traced.",
             marts=(SYNC_HEALTH,),
-            figures=(sections.traceable, sections.in_trouble, sections.first_pass, sections.adjustments),
-            sections=(sections.quality_by_month, sections.health_by_partition, sections.adjustments_by_kind),
+            figures=(sync_health.traceable, sync_health.in_trouble, sync_health.first_pass, sync_health.adjustments),
+            sections=(sync_health.by_month, sync_health.by_partition, sync_health.adjustments_by_kind),
             currencies=(),
         ),
     )
@@ -256,8 +269,14 @@ def choices(reader: Reader, definition: Definition, filters: Filters) -> Choices
             members[name] = [(row[0], row[0]) for row in reader.read(queries.entities(filters)).rows]
         else:
             found = reader.read(queries.members(name)(filters).limit(MOST_MEMBERS_TO_CHOOSE + 1)).rows
-            members[name] = [(row[0], row[1]) for row in found] if len(found) <= MOST_MEMBERS_TO_CHOOSE else ()
+            members[name] = _told_apart(found) if len(found) <= MOST_MEMBERS_TO_CHOOSE else ()
     return Choices(months=[row[0] for row in reader.read(queries.months(filters)).rows], members=members)
+
+
+def _told_apart(members: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    """Ids with names; where two have the same one, their ids are beside it."""
+    called = Counter(name for _, name in members)
+    return [(member, f"{name} ({member})" if called[name] > 1 else name) for member, name in members]
 
 
 def _last_whole_month(reader: Reader, filters: Filters) -> str:

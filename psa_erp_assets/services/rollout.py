@@ -16,7 +16,6 @@ from psa_erp_assets.domain.decision import Mode
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.posting import ENDED, State
-from psa_erp_assets.domain.reconcile import CANCELLED
 from psa_erp_assets.domain.shadow import ByHand, Compared, HeldWork, Line, Readiness, compare, readiness
 from psa_erp_assets.domain.terms import ContractKind
 from psa_erp_assets.services import canonical
@@ -155,7 +154,7 @@ def _collect(
         contract_id = by_hand.contract_of(row.party, row.analytic)
         contract = decider.master.contract_as_of(contract_id, row.service_date)
         in_shadow = decider.mode(code, contract, row.service_date) is Mode.SHADOW
-        if row.key is None and row.document_state != CANCELLED and (in_shadow or contract is None):
+        if row.key is None and (in_shadow or contract is None):
             into.by_hand.append(
                 Line(contract_id=contract_id, month=month, amount=Money(row.amount, row.currency), minutes=row.minutes)
             )

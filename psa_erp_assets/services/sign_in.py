@@ -74,6 +74,14 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A program with a token. `prefix` is the token's beginning, by which it is known and which is no secret."""
+
+    actor: Actor
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PendingSignIn:
     """What a browser keeps while its user is at the OpenID provider."""
 
@@ -268,7 +276,7 @@ def is_alive(found: SignIn, lifetimes: Lifetimes, now: dt.datetime) -> bool:
     return now < found.expires_at and now - found.last_seen_at < lifetimes.idle
 
 
-def program(engine: Engine, tenant: str, text: str, *, now: dt.datetime) -> Actor | None:
+def program(engine: Engine, tenant: str, text: str, *, now: dt.datetime) -> Program | None:
     """Whose token a text is, with the token's limits; None where it is none, or of no use any more.
 
     A token that was revoked, has expired, is of a disabled account or has another secret is an entry of the audit log;
@@ -291,7 +299,8 @@ def program(engine: Engine, tenant: str, text: str, *, now: dt.datetime) -> Acto
     if token.last_used_at is None or now - token.last_used_at >= _SEEN_EVERY:
         with engine.begin() as connection:
             access.token_used(connection, tenant, prefix, now)
-    return Actor(id=owner.login, name=f"{owner.name} ({token.name})", grants=grants, limits=token.limits)
+    actor = Actor(id=owner.login, name=f"{owner.name} ({token.name})", grants=grants, limits=token.limits)
+    return Program(actor=actor, prefix=prefix)
 
 
 def sign_out(engine: Engine, tenant: str, secret: str, *, now: dt.datetime) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from psa_erp_assets.domain.calendar import ServiceMonth
+from psa_erp_assets.domain.closed_periods import Choice
 from psa_erp_assets.domain.effects import EffectType
 from psa_erp_assets.domain.faults import FAULTS
 from psa_erp_assets.domain.posting import State
@@ -15,7 +16,7 @@ from psa_erp_assets.sandbox.actors import Actors, actors_at
 from psa_erp_assets.sandbox.company_model import DemoTimeEntry, RequestState
 from psa_erp_assets.sandbox.serve import SandboxServer, running_sandbox
 from psa_erp_assets.sandbox.tryton.build import Kind
-from psa_erp_assets.services import sync
+from psa_erp_assets.services import period_choices, sync
 from psa_erp_assets_tests.support.small_company import approved_entries, small_company
 from psa_erp_assets_tests.support.sync import Company, Open
 from psa_erp_assets_tests.support.tryton import MakeTryton
@@ -217,4 +218,44 @@ def test_cost_in_a_closed_period_is_held_until_it_is_reopened(company: Company, 
     company.sync()
     assert company.open_items("period_closed") == set()
     assert len(company.books(COST)) == len(before) + 1
+    settled(company)
+
+
+@with_one_kind
+def test_cost_of_a_closed_period_goes_where_somebody_says(company: Company, people: Actors) -> None:
+    """Edge case 18: re-dated silently, nobody could tell which month the cost belongs to; and it would come twice."""
+    us, october = company.tryton.companies["US"], dt.date(2026, 10, 1)
+    company.invoice()
+    company.tryton.finance.close_period(us, SEPTEMBER)
+    company.sync()
+    demo = approved_entries(company.sandbox.company, US)[0]
+    monday = dt.datetime(2026, 9, 14, tzinfo=dt.UTC)
+    late = people.record_entry(demo.user_id, demo.project_id, monday.replace(hour=16), 45)
+    people.decide(people.submit_week(demo.user_id, monday), RequestState.APPROVED)
+    company.sync()
+    before, runtime = Counter(company.books(COST)), company.runtime
+    assert company.open_items("period_closed") == {f"time_entry:clockify:{late}"}
+    period_choices.choose(
+        runtime.engine,
+        runtime.scope,
+        f"time_entry:clockify:{late}",
+        effect_type=COST,
+        choice=Choice.POST_TO_OPEN,
+        posting_date=october,
+        reason="approved late",
+        chosen_by="Ada",
+        now=runtime.clock(),
+    )
+    company.sync()
+    assert company.open_items("period_closed") == set()
+    [(_, booked_on, *_, minutes, _, _)] = (Counter(company.books(COST)) - before).elements()
+    assert (booked_on, minutes) == (str(october), 45)
+    [cost] = [p for p in runtime.postings.of_objects([f"time_entry:clockify:{late}"]) if p.effect_type is COST]
+    [entry] = company.tryton.rpc.search("account.move", [["id", "=", int(cost.erp_id or 0)]], ["description"])
+    assert ServiceMonth.of(cost.service_date) == SEPTEMBER
+    assert f"for {cost.service_date}" in entry["description"], "the day of the work is to be read in the books"
+    company.tryton.finance.post_moves(us, [cost.erp_id or ""])
+    settled(company)
+    # Reopening the month afterwards books it no second time.
+    company.tryton.finance.reopen_period(us, SEPTEMBER)
     settled(company)

@@ -16,7 +16,7 @@ from sqlalchemy import ARRAY, Connection, Text, and_, cast, func, insert, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from psa_erp_assets.adapters import audit_notes
-from psa_erp_assets.adapters.store import deliveries, exceptions, master_records, schema
+from psa_erp_assets.adapters.store import exceptions, master_records, schema
 from psa_erp_assets.adapters.store.all_tables import metadata
 from psa_erp_assets.adapters.store.audit_places import PLACES
 from psa_erp_assets.adapters.store.exceptions import Sighting
@@ -37,6 +37,7 @@ from psa_erp_assets.services.credits import request_credit
 from psa_erp_assets.services.exception_work import Chosen, Work
 from psa_erp_assets.services.runtime import Runtime
 from psa_erp_assets.settings import REPOSITORY
+from psa_erp_assets_tests.support.deliveries import record_delivery
 from psa_erp_assets_tests.support.small_company import CONTRACTS, approved_entries, small_company
 from psa_erp_assets_tests.support.sync import Company, Open
 from psa_erp_assets_tests.support.tryton import MakeTryton
@@ -174,7 +175,7 @@ def by_hand(connection: Connection, tenant: str, person: str, object_id: str, no
     )
     assert full is not None
     body = {"id": "1", "userId": person, "description": WROTE, "user": {"id": person, "name": full}}
-    deliveries.record_delivery(
+    record_delivery(
         connection, tenant=tenant, source="clockify", delivery_id="d", event="NEW_TIME_ENTRY",
         body=json.dumps(body), now=now,
     )  # fmt: skip

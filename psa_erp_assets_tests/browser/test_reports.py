@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import create_engine
@@ -104,6 +106,35 @@ def test_charts_follow_the_color_scheme_and_print_on_paper(page: Page, address: 
     assert page.locator(".chart text").first.evaluate("text => getComputedStyle(text).fill") == "rgb(34, 34, 34)"
     expect(page.get_by_role("navigation", name="Reports")).to_be_hidden()
     (Path(os.environ.get("PSA_ERP_SCREENSHOTS") or tmp_path) / "reports.pdf").write_bytes(page.pdf(format="A4"))
+
+
+def test_labels_on_a_phone_do_not_lie_over_their_numbers(page: Page, address: str) -> None:
+    """A long label would make the amount beside it unreadable."""
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto(f"{address}/reports/receivables")
+    cell = page.locator('td[data-label="Invoiced in 12 months"]').first
+    narrow = cell.evaluate("cell => parseFloat(getComputedStyle(cell, '::before').width)")
+    assert narrow < cell.evaluate("cell => parseFloat(getComputedStyle(cell).paddingLeft)")
+    assert cell.evaluate("cell => getComputedStyle(cell, '::before').whiteSpace") == "normal"
+    inside = cell.evaluate("cell => cell.getBoundingClientRect().height")
+    assert inside >= cell.evaluate("cell => parseFloat(getComputedStyle(cell, '::before').height)")
+
+
+def test_contracts_of_one_name_have_a_bar_each(page: Page, reporting_file: Path, tmp_path: Path) -> None:
+    """The bar of one contract would be the sum of several, and the chart would say another thing than its table."""
+    copy = Path(shutil.copy(reporting_file, tmp_path / "reporting.duckdb"))
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute("UPDATE dim_contract SET contract_name = 'Consulting of one and the same name'")
+    with served(make_app(NOWHERE, reporting=copy)) as address:
+        page.set_viewport_size({"width": 1440, "height": 900})
+        page.goto(f"{address}/reports/wip")
+        settle(page)
+        section = page.locator('[data-section="wip_by_contract"]')
+        rows = min(15, section.locator("tbody tr").count())
+        assert rows > 1
+        expect(section.locator(".bars .point")).to_have_count(rows)
+        labels = section.locator(".ytick text").all_text_contents()
+        assert len(set(labels)) == rows, "what tells them apart must not be cut off"
 
 
 def test_without_scripts_the_numbers_are_there(page: Page, address: str) -> None:

@@ -35,6 +35,7 @@ PARTITIONED = {
     "erp_billing_lines",
     "erp_cost_entries",
     "erp_invoices",
+    "erp_payments",
     "three_way_reconciliation",
     "month_end",
 }

@@ -19,9 +19,11 @@ from psa_erp_assets.defs import month_end, resources
 from psa_erp_assets.defs.assets import reconciliation
 from psa_erp_assets.defs.catalog import load_catalog
 from psa_erp_assets.defs.partitions import LEGAL_ENTITIES, key_of
+from psa_erp_assets.domain.decision import Outcome
+from psa_erp_assets.domain.reconcile import Difference, Reconciled
 from psa_erp_assets.services import gate
 from psa_erp_assets.services.gate import Look
-from psa_erp_assets.services.reconciliation import reconcile
+from psa_erp_assets.services.reconciliation import Reconciliation, reconcile
 from psa_erp_assets.services.runtime import Runtime, open_runtime
 from psa_erp_assets.settings import Settings
 from psa_erp_assets_tests.support.store import NOW, keep_master, psa_payload, receive
@@ -132,6 +134,16 @@ def test_the_gate_looks_at_entries_postings_and_the_ledger(runtime: Runtime) -> 
         connection.execute(delete(exception_item))
     assert gate.of_results(runtime, [reconcile(runtime, SEPTEMBER)]).passed
     assert not gate.of_results(runtime, []).passed, "where nothing was compared, nothing is known"
+
+
+def test_the_gate_says_in_what_a_document_differs(runtime: Runtime) -> None:
+    """A line on another customer has the same amount on both sides, and nobody would see what is wrong with it."""
+    row = Reconciled(object_id="e1", contract_id="CTR-1", outcome=Outcome.POST, approved_minutes=60, minutes={},
+                     erp_minutes=60, invoiced_minutes=0, approved_amount=Decimal(90), erp_amount=Decimal(90),
+                     invoiced_amount=Decimal(0), currency="GBP", difference=Difference.MANUAL_CHANGE,
+                     changes=("customer: sent 1, the ERP has 2",))  # fmt: skip
+    [finding] = gate.of_results(runtime, [Reconciliation(partition=SEPTEMBER, rows=(row,))]).findings
+    assert finding.detail == "approved 90, ERP 90 GBP; customer: sent 1, the ERP has 2"
 
 
 def test_an_account_that_is_off_is_found_once_the_store_has_been_built(runtime: Runtime) -> None:

@@ -68,3 +68,11 @@ def test_with_nothing_changed_the_hourly_and_nightly_looks_ask_for_nothing(
 def test_every_schedule_and_sensor_runs_from_the_start(defs: dg.Definitions) -> None:
     """`psa-erp up` is to work untouched."""
     assert all(s.default_status is dg.DefaultScheduleStatus.RUNNING for s in schedules.SCHEDULES)
+
+
+def test_projects_are_read_each_hour(defs: dg.Definitions) -> None:
+    """No webhook of the PSA announces that a project was closed: nothing else would find it."""
+    job = defs.resolve_job_def(schedules.hourly_extraction.job_name)
+    assert job.asset_layer is not None
+    assert dg.AssetKey("projects") in job.asset_layer.executable_asset_keys
+    assert schedules.hourly_extraction.cron_schedule == "5 * * * *"

@@ -81,12 +81,15 @@ def before() -> LakeBooks:
     books = LakeBooks()
     for name in (
         "same", "new", "gone", "edit", "rate", "amend", "map", "mapped", "credit", "hold", "held", "late", "hand",
-        "hand_credit", "touched", "deleted", "posted", "cancelled", "written_off", "follows", "several", "stray",
-        "cost",
+        "hand_credit", "touched", "silent", "deleted", "posted", "cancelled", "written_off", "follows", "several",
+        "stray", "cost",
     ):  # fmt: skip
         books.contract(name)
-    for name in ("same", "gone", "edit", "rate", "amend", "map", "credit", "held", "touched", "deleted", "posted"):
+    for name in ("same", "gone", "edit", "rate", "amend", "map", "credit", "held", "touched", "silent", "deleted",
+                 "posted"):  # fmt: skip
         books.billed(name, name, "100")
+    for name in ("touched", "silent"):
+        books.reconciled(name, name, "100", "not_invoiced")
     books.billed("cancelled", "cancelled", "100", posted=True, invoice_number="INV-1", invoice_state="posted",
                  invoice_date=DAY)  # fmt: skip
     books.work("hold", "hold", None)
@@ -145,6 +148,8 @@ def happen(books: LakeBooks) -> None:
     books.line("hand", "hand", "33", key=None)
     books.line("hand_credit", "hand_credit", "-25", key=None, credits_key="same")
     books.change("erp_billing_lines", "touched", net_amount=Decimal(90))
+    for name in ("touched", "silent"):
+        books.reconciled(name, name, "100", "manual_change")
     books.remove("erp_billing_lines", "deleted")
     books.change("erp_billing_lines", "posted", posted=True, invoice_number="INV-2", invoice_state="posted",
                  invoice_date=dt.date(2026, 10, 2))  # fmt: skip
@@ -209,6 +214,7 @@ def test_each_difference_has_its_cause(runtime: Runtime, two_runs: tuple[Reporti
         "hand": {Cause.MANUAL_CHANGE: Decimal(33)},
         "hand_credit": {Cause.CREDIT: Decimal(-25)},
         "touched": {Cause.MANUAL_CHANGE: Decimal(-10)},
+        "silent": {Cause.MANUAL_CHANGE: Decimal(0)},
         "deleted": {Cause.MANUAL_CHANGE: Decimal(-100)},
         "cancelled": {Cause.INVOICE_CANCELLED: Decimal(0)},
         "written_off": {Cause.WRITE_OFF: Decimal(-100)},
@@ -274,6 +280,10 @@ def test_changes_can_be_narrowed(runtime: Runtime, two_runs: tuple[ReportingRun,
     )
     assert (change.before, change.after, change.currency) == (100, 120, "GBP")
     assert [(p.cause, p.items, p.ids) for p in change.parts] == [(Cause.RATE_CHANGE, 1, ("rate",))]
+    (silent,) = as_of.changes(runtime, *two_runs, contract_id="silent")
+    assert (silent.measure, silent.difference, [part.ids for part in silent.parts]) == ("billed", 0, [("silent",)])
+    for others in ({"legal_entity": "DE"}, {"service_month": "2026-08"}, {"measure": Measure.COST}):
+        assert as_of.changes(runtime, *two_runs, contract_id="silent", **others) == []
     assert as_of.changes(runtime, *two_runs, legal_entity="DE") == []
     assert as_of.changes(runtime, two_runs[1], two_runs[1]) == []
 

@@ -18,6 +18,7 @@ from psa_erp_assets.services import connections, hint_worker, hints
 from psa_erp_assets.services.runtime import Runtime
 from psa_erp_assets.settings import load_settings
 from psa_erp_assets_tests.support.console import make_app, served
+from psa_erp_assets_tests.support.deliveries import record_deliveries
 from psa_erp_assets_tests.support.sources import runtime_at
 
 
@@ -125,7 +126,7 @@ def test_a_poison_message_holds_up_its_own_object_alone(runtime: Runtime, sandbo
         ),
     ]
     with runtime.engine.begin() as connection:
-        deliveries.record_deliveries(connection, runtime.settings.tenant, arrivals)
+        record_deliveries(connection, runtime.settings.tenant, arrivals)
     first = hint_worker.drain(runtime)
     assert (first.handled, first.failed) == (1, 1)
     with runtime.engine.connect() as connection:

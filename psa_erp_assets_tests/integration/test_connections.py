@@ -22,6 +22,7 @@ from psa_erp_assets.services.runtime import OPERATIONAL_DATABASE
 from psa_erp_assets.settings import load_settings
 from psa_erp_assets_tests.integration.test_review_commands import own_server
 from psa_erp_assets_tests.support.console import TENANT, make_app, served
+from psa_erp_assets_tests.support.deliveries import record_deliveries
 
 __all__ = ["own_server"]
 
@@ -39,7 +40,7 @@ def arrive(engine: Engine, count: int, source: str = "clockify") -> None:
         deliveries.Arrival(source=source, delivery_id=f"{n:064d}", event="E", body="{}", at=NOW) for n in range(count)
     ]
     with engine.begin() as connection:
-        deliveries.record_deliveries(connection, TENANT, arrivals)
+        record_deliveries(connection, TENANT, arrivals)
 
 
 def test_each_connection_says_what_it_is_and_what_waits(clean_store: Engine) -> None:
@@ -141,7 +142,7 @@ def test_the_command_shows_what_the_page_shows(
     try:
         with engine.begin() as connection:
             connection_states.put(connection, tenant, found, by="worker", now=NOW)
-            deliveries.record_deliveries(connection, tenant, [arrival])
+            record_deliveries(connection, tenant, [arrival])
             cursors.put(connection, tenant=tenant, source="hubspot", name="key_sweep", value="2026-10-05", now=NOW)
             exceptions.open_or_touch(connection, tenant, "webhooks", [given_up], NOW)
             systems = connections(connection, tenant)

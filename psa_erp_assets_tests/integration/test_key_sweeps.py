@@ -1,6 +1,8 @@
 """Key sweeps of CRM and HR: what is gone or new without an event is found, and trouble is never taken for emptiness."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from psa_erp_assets.services import complete_lists, key_sweep, master_data
 from psa_erp_assets.services.complete_lists import SuspiciousShrinkError
 from psa_erp_assets.services.key_sweep import KeySweep
 from psa_erp_assets.services.runtime import Runtime
-from psa_erp_assets_tests.support.sources import Books, runtime_at
+from psa_erp_assets_tests.support.relay import Relay, lacking, relay_to
+from psa_erp_assets_tests.support.scripted_server import Asked, Reply
+from psa_erp_assets_tests.support.sources import runtime_at
 
 KINDS = ("customers", "contracts", "employees")
 RECORDS = {"customer": Customer, "contract": Contract, "employee": Employee}
@@ -53,6 +57,23 @@ def runtime(sandbox: SandboxServer, clean_store: Engine, tmp_path: Path) -> Iter
     """A process at the sandboxes, which has read master data once."""
     with ExitStack() as stack:
         made = runtime_at(sandbox, clean_store, tmp_path, stack)
+        for kind in KINDS:
+            master_data.REFRESHES[kind](made.engine, made.settings, made.sources, made.clock())
+        yield made
+
+
+@pytest.fixture
+def relay(sandbox: SandboxServer) -> Iterator[Relay]:
+    """A way to the CRM that can be disturbed."""
+    with relay_to(sandbox.hubspot_url) as made:
+        yield made
+
+
+@pytest.fixture
+def relayed(sandbox: SandboxServer, relay: Relay, clean_store: Engine, tmp_path: Path) -> Iterator[Runtime]:
+    """As `runtime`, with the relay before the CRM."""
+    with ExitStack() as stack:
+        made = runtime_at(sandbox, clean_store, tmp_path, stack, crm_url=relay.url)
         for kind in KINDS:
             master_data.REFRESHES[kind](made.engine, made.settings, made.sources, made.clock())
         yield made
@@ -144,56 +165,53 @@ def test_a_source_in_trouble_is_not_an_empty_source(
         assert cursors.get(connection, tenant=runtime.settings.tenant, source=vendor, name="key_sweep") is None
 
 
-def test_a_list_that_lacks_what_is_there_deletes_nothing(
-    runtime: Runtime, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_list_that_lacks_what_is_there_deletes_nothing(relayed: Runtime, relay: Relay) -> None:
     """A page that is skipped while the list is read would end the contracts on it."""
-    before = ids(runtime, "contract")
-    crm = runtime.sources.crm
+    before = ids(relayed, "contract")
+    crm = relayed.sources.crm
     whole, listed = crm.deals(), crm.deal_ids()
-    monkeypatch.setattr(crm, "deal_ids", lambda: listed[3:])
-    found = sweep(runtime)["deal"]
+    relay.change = lacking("/objects/deals", 3)
+    assert crm.deal_ids() == listed[3:]
+    found = sweep(relayed)["deal"]
     assert (set(found.unlisted), found.deleted) == (set(listed[:3]), ())
-    monkeypatch.setattr(crm, "deals", lambda: whole[3:])
-    again = complete_lists.deals(runtime.engine, runtime.settings.tenant, crm)
+    again = complete_lists.deals(relayed.engine, relayed.settings.tenant, crm)
     assert sorted(d["id"] for d in again) == sorted(d["id"] for d in whole)
-    master_data.REFRESHES["contracts"](runtime.engine, runtime.settings, runtime.sources, runtime.clock())
-    assert ids(runtime, "contract") == before
+    master_data.REFRESHES["contracts"](relayed.engine, relayed.settings, relayed.sources, relayed.clock())
+    assert ids(relayed, "contract") == before
 
 
-def test_a_list_that_is_suddenly_short_is_not_believed(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_that_is_suddenly_short_is_not_believed(relayed: Runtime, relay: Relay) -> None:
     """A filter or a permission was changed; nobody has lost a third of the contracts."""
-    before = ids(runtime, "contract")
-    monkeypatch.setattr(runtime.sources.crm, "deal_ids", list)
+    before = ids(relayed, "contract")
+    relay.change = lacking("/objects/deals", 1_000)
     with pytest.raises(SuspiciousShrinkError, match="hubspot no longer has"):
-        sweep(runtime)
-    assert ids(runtime, "contract") == before
+        sweep(relayed)
+    assert ids(relayed, "contract") == before
 
 
-def test_a_reading_that_ends_late_takes_nothing_back(runtime: Runtime, sandbox: SandboxServer) -> None:
+def test_a_reading_that_ends_late_takes_nothing_back(runtime: Runtime, relay: Relay, sandbox: SandboxServer) -> None:
     """A slow hourly run would bring back what a webhook has just changed, until the next hour."""
     began = runtime.clock()
     gone = next(c.crm_id for c in sandbox.company.contracts if c.code == "CTR-0022")
-    old = complete_lists.deals(runtime.engine, runtime.settings.tenant, runtime.sources.crm)
-    sandbox.control.remove("deals", gone)
-    sweep(runtime)
-    assert "CTR-0022" not in ids(runtime, "contract")
-    crm = runtime.sources.crm
-    late = master_data.Sources(psa=runtime.psa, crm=_Slow(crm, old), hr=runtime.sources.hr, erp=Books())
-    master_data.REFRESHES["contracts"](runtime.engine, runtime.settings, late, began)
+    answered, go_on = threading.Event(), threading.Event()
+
+    def keep_back(_: Asked, reply: Reply) -> Reply:
+        answered.set()
+        assert go_on.wait(120)
+        return reply
+
+    relay.change = keep_back
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        stack.callback(go_on.set)
+        slow = runtime_at(sandbox, runtime.engine, runtime.settings.home, stack, crm_url=relay.url)
+        late = pool.submit(master_data.REFRESHES["contracts"], slow.engine, slow.settings, slow.sources, began)
+        assert answered.wait(60), "the CRM has been asked, before the deal goes"
+        sandbox.control.remove("deals", gone)
+        sweep(runtime)
+        assert "CTR-0022" not in ids(runtime, "contract")
+        assert not late.done()
+        go_on.set()
+        late.result(60)
     assert "CTR-0022" not in ids(runtime, "contract")
     with runtime.engine.connect() as connection:
         assert gone not in last_readings.last_keys(connection, runtime.settings.tenant, "hubspot", "deal")
-
-
-class _Slow:
-    """A CRM whose list of deals was read some time ago."""
-
-    def __init__(self, crm: Any, deals: list[dict[str, Any]]) -> None:
-        self._crm, self._deals = crm, deals
-
-    def deals(self) -> list[dict[str, Any]]:
-        return self._deals
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._crm, name)

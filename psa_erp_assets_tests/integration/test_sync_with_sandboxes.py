@@ -24,6 +24,7 @@ from psa_erp_assets.services.master_data import REFRESHES, Refreshed, Sources, S
 from psa_erp_assets.services.revisions import Received
 from psa_erp_assets.services.scope import Scope
 from psa_erp_assets.settings import load_settings
+from psa_erp_assets_tests.support.deliveries import record_delivery
 from psa_erp_assets_tests.support.facts import RULES, TENANT
 from psa_erp_assets_tests.support.manual_clock import ManualClock
 from psa_erp_assets_tests.support.small_company import small_company
@@ -114,7 +115,7 @@ def deliver(engine: Engine, *events: tuple[str, str], tenant: str = TENANT, now:
     with engine.begin() as connection:
         for event, object_id in events:
             body = json.dumps({"id": object_id})
-            deliveries.record_delivery(
+            record_delivery(
                 connection,
                 tenant=tenant,
                 source="clockify",

@@ -455,11 +455,14 @@ class _Book:
             return
         amount, totals = self._round(Fraction(milestone.amount.amount)), self.totals[component.code]
         assert component.fee is not None
-        over = totals.milestones + amount > Fraction(component.fee.amount)
-        if over or self._buyer(contract, on) is None or not self._has_project(contract, component):
+        if totals.milestones + amount > Fraction(component.fee.amount):
+            self._hold(milestone.id, "billing_line")
+            return
+        # It has been reached, whether or not it can be billed yet.
+        totals.milestones += amount
+        if self._buyer(contract, on) is None or not self._has_project(contract, component):
             self._hold(milestone.id, "billing_line")
         else:
-            totals.milestones += amount
             self._line(milestone.id, contract, component, on, amount)
 
     def _fees(self) -> None:

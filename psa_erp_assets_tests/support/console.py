@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, insert
 
 from psa_erp_assets.adapters import postgres
 from psa_erp_assets.adapters.postgres import ServerInfo
-from psa_erp_assets.adapters.store import deliveries, exceptions, schema
+from psa_erp_assets.adapters.store import exceptions, schema
 from psa_erp_assets.adapters.store.engine import make_engine
 from psa_erp_assets.console.access import Visitor
 from psa_erp_assets.console.app import create_app
@@ -23,6 +23,7 @@ from psa_erp_assets.console.serving import configuration
 from psa_erp_assets.domain.access import Actor, Grant, Role
 from psa_erp_assets.services.receiving import clockify_source
 from psa_erp_assets.services.scope import Scope
+from psa_erp_assets_tests.support.deliveries import record_delivery
 from psa_erp_assets_tests.support.facts import FIRST, RULES
 
 TENANT = "acme"
@@ -118,7 +119,7 @@ def fill(connection: Connection) -> None:
 
 
 def _receive(connection: Connection) -> None:
-    deliveries.record_delivery(
+    record_delivery(
         connection,
         tenant=TENANT,
         source="clockify",

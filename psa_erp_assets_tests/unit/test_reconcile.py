@@ -16,6 +16,7 @@ from psa_erp_assets.domain.erp import ErpDocument
 from psa_erp_assets.domain.money import Money
 from psa_erp_assets.domain.posting import Leg, Posting, State, new_posting
 from psa_erp_assets.domain.reconcile import (
+    CANCELLED,
     NEXT_STEPS,
     UNEXPLAINED,
     Difference,
@@ -288,3 +289,19 @@ def test_each_approved_minute_is_in_just_one_place(rows: list[Reconciled]) -> No
     assert minutes.approved == sum(row.approved_minutes for row in rows)
     assert minutes.billed + minutes.non_billable + minutes.held + minutes.pending == minutes.approved
     assert all(row.next_step for row in rows)
+
+
+def test_minutes_are_billed_only_where_the_erp_has_them_as_they_should_be() -> None:
+    """Hours on no line, or on a wrong one, would be reported as billed, and nobody would look for them."""
+    line = posted(decided())
+    right = compared(decided(), [line], [document(line, invoiced=True)])
+    draft = compared(decided(), [line], [document(line)])
+    gone = compared(decided(), [line], [])
+    wrong = compared(decided(), [line], [document(line, minutes=30)])
+    on_its_way = compared(decided(), [posted(decided(), State.READY)], [], dirty=True)
+    cancelled = compared(decided(), [line], [document(line, invoiced=True, document_state=CANCELLED)], dirty=True)
+    for row, billed in ((right, 60), (draft, 60), (gone, 0), (wrong, 0), (on_its_way, 0), (cancelled, 0)):
+        minutes = Minutes.of([row])
+        assert (minutes.billed, minutes.pending) == (billed, 60 - billed), row.difference
+    held = compared(decide(make_entry(60), make_master(bill_rates=()), RULES), [], [])
+    assert (Minutes.of([held]).held, Minutes.of([held]).billed) == (60, 0)

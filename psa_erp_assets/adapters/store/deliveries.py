@@ -4,15 +4,12 @@ What belongs here: writing and listing `webhook_delivery`. What does not: readin
 fetching the object that a delivery points at.
 """
 
-import contextlib
 import datetime as dt
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from sqlalchemy import (
     Connection,
     DateTime,
@@ -24,14 +21,13 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    create_engine,
     func,
-    make_url,
     null,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
-from sqlalchemy.exc import DBAPIError
 
 from psa_erp_assets.adapters.store.schema import webhook_delivery
 
@@ -64,45 +60,28 @@ class Arrival:
         return self.source, self.delivery_id
 
 
-def record_delivery(
-    connection: Connection, *, tenant: str, source: str, delivery_id: str, event: str, body: str, now: dt.datetime
-) -> int:
-    """Keep one delivery; see `record_deliveries`. Returns how many copies of it there are now."""
-    arrival = Arrival(source=source, delivery_id=delivery_id, event=event, body=body, at=now)
-    return record_deliveries(connection, tenant, [arrival])[arrival.identity]
-
-
-def record_deliveries(
-    connection: Connection, tenant: str, arrivals: Sequence[Arrival]
-) -> Mapping[tuple[str, str], int]:
-    """Insert each delivery or count its copies, in one statement, and notify `CHANNEL`; returns copies by identity.
-
-    A copy of a handled delivery makes it due at once. A copy of one that waits for its next attempt leaves that
-    time alone, or a flood of copies would defeat the back-off. The notification leaves with the commit. Raises
-    SQLAlchemy's errors: DataError for text that PostgreSQL does not hold, such as a number beyond its range.
-    """
-    times: Counter[tuple[str, str]] = Counter(a.identity for a in arrivals)
+def parameters(tenant: str, arrivals: Sequence[Arrival]) -> list[str]:
+    """The values of `KEEP` that have these deliveries kept."""
+    times: dict[tuple[str, str], int] = {}
+    distinct: dict[tuple[str, str], Arrival] = {}
+    for arrival in arrivals:
+        identity = arrival.source, arrival.delivery_id
+        times[identity] = times.get(identity, 0) + 1
+        distinct[identity] = arrival
     # In one order for all writers, or two batches with the same deliveries wait for each other.
-    distinct = [a for _, a in sorted({a.identity: a for a in arrivals}.items())]
+    ordered = sorted(distinct)
+    kept = [distinct[identity] for identity in ordered]
     values = {
         **_CONSTANTS,
         "tenant_id": tenant,
-        "sources": _joined(a.source for a in distinct),
-        "ids": _joined(a.delivery_id for a in distinct),
-        "events": _joined(a.event for a in distinct),
-        "bodies": _joined(a.body for a in distinct),
-        "times": _joined(a.at.isoformat() for a in distinct),
-        "counts": _joined(str(times[a.identity]) for a in distinct),
+        "sources": _joined(source for source, _ in ordered),
+        "ids": _joined(delivery_id for _, delivery_id in ordered),
+        "events": _joined(arrival.event for arrival in kept),
+        "bodies": _joined(arrival.body for arrival in kept),
+        "times": _joined(arrival.at.isoformat() for arrival in kept),
+        "counts": _joined(str(times[identity]) for identity in ordered),
     }
-    try:
-        # By the driver's own cursor: through SQLAlchemy it would take twice as long, which is much of a webhook's time.
-        with contextlib.closing(connection.connection.cursor()) as cursor:
-            cursor.execute(_KEEP, values)
-            rows = cursor.fetchall()
-    except psycopg.Error as error:
-        # Without the statement and its parameters, which are business data.
-        raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=connection.dialect) from error
-    return {(source, identity): copies for source, identity, copies, _ in rows}
+    return [values[name] for name in _PLACES]
 
 
 def _joined(values: Iterable[str]) -> str:
@@ -156,8 +135,18 @@ def _keep() -> Select[Any]:
     return select(kept.c.source, kept.c.delivery_id, kept.c.copies, func.pg_notify(CHANNEL, kept.c.source))
 
 
-_COMPILED = _keep().compile(dialect=make_url("postgresql+psycopg://").get_dialect()())
-_KEEP, _CONSTANTS = str(_COMPILED), _COMPILED.params
+# With numbered places, as PostgreSQL itself has them.
+_COMPILED = _keep().compile(dialect=create_engine("postgresql+psycopg://", paramstyle="numeric_dollar").dialect)
+KEEP = str(_COMPILED)
+"""Insert each delivery or count its copies, in one statement, and notify `CHANNEL`, with `parameters`; its rows begin
+with source, delivery id and copies there are now.
+
+A copy of a handled delivery makes it due at once. A copy of one that waits for its next attempt leaves that time alone,
+or a flood of copies would defeat the back-off. The notification leaves with the commit. PostgreSQL refuses text that it
+does not hold, such as a number beyond its range.
+"""
+_PLACES = _COMPILED.positiontup or []
+_CONSTANTS = {name: str(value) for name, value in _COMPILED.params.items() if value is not None}
 
 
 def list_deliveries(connection: Connection, tenant: str, *, pending: bool, limit: int) -> Sequence[RowMapping]:

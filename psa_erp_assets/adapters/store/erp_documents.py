@@ -376,7 +376,9 @@ def posted_invoices(connection: Connection, tenant: str, erp_company: str) -> Se
 
 
 def strays(connection: Connection, tenant: str, erp_company: str, month: str) -> Sequence[Row[Any]]:
-    """The billing lines of a company and service month that no posting accounts for."""
+    """The billing lines of a company and service month that no posting accounts for, on no document that was cancelled:
+    what is on one counts for nothing.
+    """
     accounted = select(posting.c.key).where(posting.c.key == erp_document.c.key)
     return connection.execute(
         select(erp_document).where(
@@ -384,6 +386,7 @@ def strays(connection: Connection, tenant: str, erp_company: str, month: str) ->
             erp_document.c.erp_company == erp_company,
             erp_document.c.effect_type == EffectType.BILLING_LINE.value,
             erp_document.c.service_month == month,
+            erp_document.c.document_state.is_distinct_from(CANCELLED),
             ~accounted.exists(),
         )
     ).all()

@@ -41,6 +41,7 @@ from psa_erp_assets.adapters.store.schema import (
     work_head,
 )
 from psa_erp_assets.adapters.store.schema_exceptions import write_off
+from psa_erp_assets.adapters.store.schema_payments import erp_payment
 from psa_erp_assets.adapters.store.work_heads import Partition
 from psa_erp_assets.domain.effects import BilledTo, CostKind, EffectType
 
@@ -218,6 +219,26 @@ def invoices(connection: Connection, tenant: str) -> Sequence[RowMapping]:
         )
         .where(table.tenant == tenant)
         .order_by(table.erp_company, table.erp_id)
+    )
+    return connection.execute(statement).mappings().all()
+
+
+def payments(connection: Connection, tenant: str) -> Sequence[RowMapping]:
+    """All mirrored payments of invoices of all legal entities."""
+    table = erp_payment.c
+    entity = _current("legal_entity", tenant, "erp_company", table.erp_company, "code")
+    statement = (
+        select(
+            table.erp_id,
+            table.number,
+            table.invoice_id,
+            func.coalesce(entity, table.erp_company).label("legal_entity"),
+            table.paid_on,
+            table.amount,
+            table.currency,
+        )
+        .where(table.tenant == tenant)
+        .order_by(table.erp_company, table.invoice_id, table.erp_id)
     )
     return connection.execute(statement).mappings().all()
 

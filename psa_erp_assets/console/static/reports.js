@@ -8,9 +8,18 @@
   const short = { money: "~s", share: ".0%", days: "~s", number: "~s", minutes: "~s" };
   const exact = { money: ",.2f", share: ".1%", days: ",.1f", number: ",d", minutes: ",d" };
 
+  // What tells names apart is often at their end, such as an id in brackets: that stays.
+  function cut(name, most) {
+    if (name.length <= most) {
+      return name;
+    }
+    const end = name.endsWith(")") ? name.slice(name.lastIndexOf(" (")) : "";
+    return name.slice(0, Math.max(6, most - 1 - end.length)) + "…" + end;
+  }
+
   function trace(data, series, at) {
     const colors = [1, 2, 3, 4].map((n) => style(`--series-${n}`));
-    const color = colors[at % colors.length];
+    const color = series.alarm ? style("--bad") : colors[at % colors.length];
     const along = data.sideways;
     const common = {
       name: series.name,
@@ -45,7 +54,9 @@
     const lines = data.series.filter((series) => series.kind === "line");
     const second = bars.length > 0 && lines.length > 0;
     const axis = { gridcolor: style("--line"), zerolinecolor: style("--line"), linecolor: style("--line"), fixedrange: true, automargin: true };
-    const values = (unit) => ({ ...axis, type: "linear", tickformat: short[unit], rangemode: "tozero", nticks: 6 });
+    // There is no half of an item.
+    const few = (unit) => unit === "number" && data.series.every((series) => series.values.every((value) => Math.abs(value) < 6));
+    const values = (unit) => ({ ...axis, type: "linear", tickformat: short[unit], rangemode: "tozero", nticks: 6, ...(few(unit) && { dtick: 1 }) });
     const names = { ...axis, type: "category", showgrid: false };
     const longest = Math.max(0, ...data.x.map((name) => name.length));
     const made = {
@@ -55,7 +66,7 @@
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       barmode: data.stacked ? "stack" : "group",
-      bargap: data.sideways ? 0.28 : { 1: 0.8, 2: 0.62, 3: 0.5 }[data.x.length] || 0.3,
+      bargap: data.sideways ? (data.x.length === 1 ? 0.6 : 0.28) : { 1: 0.8, 2: 0.62, 3: 0.5 }[data.x.length] || 0.3,
       hoverlabel: { bgcolor: style("--surface"), bordercolor: style("--line"), font: { color: style("--text") } },
       showlegend: data.series.length > 1,
       legend: { orientation: "h", x: 0, y: 1.03, yanchor: "bottom", traceorder: "normal", itemclick: false, itemdoubleclick: false },
@@ -63,17 +74,17 @@
     };
     if (data.sideways) {
       made.yaxis = { ...names, autorange: "reversed", ticklabelstandoff: 6 };
-      if (longest > 24) {
-        const cut = place.clientWidth < 500 ? 18 : 34;
+      const most = place.clientWidth < 500 ? 18 : 44;
+      if (longest > most) {
         made.yaxis.tickvals = data.x;
-        made.yaxis.ticktext = data.x.map((name) => (name.length > cut ? name.slice(0, cut - 1) + "…" : name));
+        made.yaxis.ticktext = data.x.map((name) => cut(name, most));
       }
       made.xaxis = values(bars[0].unit);
     } else {
       made.xaxis = names;
       made.yaxis = values((bars[0] || lines[0]).unit);
       if (second) {
-        made.yaxis2 = { ...values(lines[0].unit), overlaying: "y", side: "right", showgrid: false };
+        made.yaxis2 = { ...values(lines[0].unit), overlaying: "y", side: "right", showgrid: false, tickmode: "auto" };
         made.margin.r = 8;
       }
     }

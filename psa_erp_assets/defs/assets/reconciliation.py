@@ -19,6 +19,7 @@ _READ_BACK = {
     "erp_revenue_entries": "Revenue recognized and losses provided for, in the ERP's revenue journal.",
     "erp_invoices": "Customer invoices and credit notes of all entities as the ERP has them, drafts included: number, "
     "state, amounts and what is still open.",
+    "erp_payments": "Payments of customer invoices of all entities as the ERP has them: which invoice, when, how much.",
 }
 
 

@@ -103,6 +103,18 @@ class Finance:
         """Cancel an invoice. Of a posted one Tryton books the opposite; its lines stay on it in either case."""
         self._call(company, "account.invoice.cancel", [int(invoice_id)])
 
+    def make_draft_again(self, company: str, invoice_id: str) -> None:
+        """Make a draft of a cancelled invoice. Tryton refuses that for one that was posted before."""
+        self._call(company, "account.invoice.draft", [int(invoice_id)])
+
+    def delete_invoice(self, company: str, invoice_id: str) -> None:
+        """Remove a cancelled invoice that was never posted, and its lines with it."""
+        self._call(company, "account.invoice.delete", [int(invoice_id)])
+
+    def take_off_invoice(self, company: str, invoice_id: str, line_ids: Sequence[str]) -> None:
+        """Take lines off a draft invoice: they stand alone again."""
+        self._call(company, "account.invoice.write", [int(invoice_id)], {"lines": [["remove", _ids(line_ids)]]})
+
     def credit_invoice(
         self,
         company: str,

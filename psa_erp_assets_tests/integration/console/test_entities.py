@@ -4,7 +4,6 @@ import datetime as dt
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from urllib.parse import unquote
 
 import httpx
@@ -18,6 +17,7 @@ from psa_erp_assets.adapters.store.schema import mapping
 from psa_erp_assets.adapters.store.schema_audit import audit_leaf
 from psa_erp_assets.adapters.store.schema_mappings import field_drift, mapping_decision, mapping_proposal
 from psa_erp_assets.domain.access import Grant, Permission, Role, carried
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets.services import audit_log
 from psa_erp_assets.settings import Settings, load_settings
 from psa_erp_assets_tests.integration.console.test_access_rules import CALLS, Call

@@ -8,13 +8,17 @@ from fastapi import Request
 from sqlalchemy import Engine
 
 from psa_erp_assets.console.access import Visitor
+from psa_erp_assets.domain.access import Actor, Grant, Role
+from psa_erp_assets.domain.values import replace
 from psa_erp_assets_tests.support import mappings
 from psa_erp_assets_tests.support.console import make_app, served
-from psa_erp_assets_tests.support.mappings import SECOND_STEWARD, STEWARD, VIEWER
+from psa_erp_assets_tests.support.facts import EMPLOYEE
+from psa_erp_assets_tests.support.mappings import BEN, SECOND_STEWARD, STEWARD, VIEWER
 from psa_erp_assets_tests.support.store import NOW, SCOPE
 
 API = "/api/v1/mappings"
-WHO = {actor.id: actor for actor in (STEWARD, SECOND_STEWARD, VIEWER)}
+AMERICAN = Actor(id="amy", name="Amy", grants=frozenset({Grant(Role.STEWARD, "US")}))
+WHO = {actor.id: actor for actor in (STEWARD, SECOND_STEWARD, VIEWER, AMERICAN)}
 
 
 async def gate(request: Request) -> Visitor | None:
@@ -119,6 +123,15 @@ def test_split_and_merge_show_their_effect_first(client: httpx.Client) -> None:
     """A contract would be moved without anybody having seen what that does."""
     query = "action=split&kind=contract/clockify&sources=p1&canonical=CTR-0002&first=2026-09-01"
     assert "Effect on the plan" in client.get(f"/mappings/change?{query}").text
+    wish = {
+        "object_type": "contract", "system": "clockify", "source_ids": ["p1"], "canonical_id": "CTR-0002",
+        "valid_from": "2026-09-01",
+    }  # fmt: skip
+    effect = client.post(f"{API}/effect", json=wish).json()
+    assert effect["moved"] > 0
+    assert effect["amounts"]
+    refused = client.post(f"{API}/effect", json=wish | {"valid_to": "2026-08-01"})
+    assert refused.status_code == 409
     assert client.get(f"{API}/decisions").json() == []
     form = dict(pair.split("=") for pair in query.split("&")) | {"last": "", "reason": "moved", "csrf": "own"}
     assert client.post("/mappings/change", data=form).status_code == 200
@@ -129,3 +142,23 @@ def test_split_and_merge_show_their_effect_first(client: httpx.Client) -> None:
         "valid_from": "2026-09-01", "reason": "one",
     }  # fmt: skip
     assert "amended in the CRM" in client.post(f"{API}/merge", json=body).json()["detail"]
+
+
+def test_the_effect_in_another_legal_entity_is_not_told(store_engine: Engine, client: httpx.Client) -> None:
+    """Whoever may see the American people alone would read what the British company bills for one of them."""
+    mappings.open_store(store_engine, employees=(EMPLOYEE, replace(BEN, legal_entity="US")))
+    number, amy = proposal_id(client), {"x-who": "amy"}
+    everything = client.get(f"{API}/proposals/{number}/effect").json()
+    assert (everything["released"], everything["elsewhere"]) == (2, False)
+    assert everything["amounts"]
+    effect = client.get(f"{API}/proposals/{number}/effect", headers=amy).json()
+    assert (effect["released"], effect["changed"], effect["amounts"], effect["elsewhere"]) == (0, 0, [], True)
+    for page in (
+        f"/mappings/proposals/{number}",
+        "/mappings/change?action=split&kind=employee/clockify&sources=u1&canonical=EMP-0002&first=2026-09-01",
+    ):
+        assert "Amounts that change" in client.get(page).text, page
+        cut = client.get(page, headers=amy)
+        assert cut.status_code == 200
+        assert "Nothing changes in your legal entities" in cut.text, page
+        assert "GBP" not in cut.text, page

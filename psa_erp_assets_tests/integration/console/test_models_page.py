@@ -31,6 +31,13 @@ def test_every_model_is_there_and_a_search_finds_a_column(console: str) -> None:
     assert "fct_invoice.open_entity_amount" in found, "a column must say where it comes from"
 
 
+def test_a_program_reads_the_same(console: str) -> None:
+    """A catalog of the company's data would have to read the page."""
+    [dso] = httpx.get(f"{console}/api/v1/models", params={"search": "count-back dso"}, timeout=60).json()
+    assert (dso["name"], dso["layer"], dso["grain"]) == ("mart_dso", "marts", ["legal_entity"])
+    assert {c["name"]: c["type"] for c in dso["columns"]}["dso_count_back"] == "DECIMAL(18,2)"
+
+
 def test_a_search_without_a_hit_says_so_and_shows_nothing_foreign(console: str) -> None:
     """What somebody puts into a link would run on the page."""
     answer = httpx.get(f"{console}/models", params={"search": HOSTILE[:200]}, timeout=60)

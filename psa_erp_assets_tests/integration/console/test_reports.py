@@ -27,8 +27,10 @@ from psa_erp_assets.domain.report_changes import Cause, Change, Measure, Part
 from psa_erp_assets.services import report_export
 from psa_erp_assets.services.as_of import ExpiredRunError, NoSuchRunError, ReportingRun
 from psa_erp_assets.services.report_filters import Drill, Filters
+from psa_erp_assets.services.report_model import Column
 from psa_erp_assets.services.report_queries import QUERIES
-from psa_erp_assets.services.report_rows import SOURCES
+from psa_erp_assets.services.report_row_sources import SOURCES
+from psa_erp_assets.services.report_sheets import Sheet
 from psa_erp_assets.services.reports import REPORTS
 from psa_erp_assets_tests.support.console import make_app, served
 from psa_erp_assets_tests.support.executive import EXECUTIVE, of_marts
@@ -39,9 +41,9 @@ LINK = re.compile(r'href="(/[^"]*)"')
 PERIODS = ("", "from=2026-08&to=2026-09", "from=2026-07&to=2026-09", "from=2026-09&to=2026-09")
 
 # There is no general ledger in this store.
-EMPTY = ("mart_general_ledger_tie", "mart_manual_adjustments", "stg_exceptions")
+EMPTY = ("mart_general_ledger_tie", "mart_receivables_tie", "mart_manual_adjustments", "stg_exceptions")
 # What a good month of the German entity has nothing of.
-QUIET = ("ledger_tie", "backlog_gaps", "leakage_total", "leakage_by_reason", "adjustments_by_kind")
+QUIET = ("ledger_tie", "receivables_tie", "backlog_gaps", "leakage_total", "leakage_by_reason", "adjustments_by_kind")
 
 # Which sum of the rows is the figure.
 SUMMED = {
@@ -384,9 +386,7 @@ def test_a_formula_is_no_formula_in_any_file(client: httpx.Client) -> None:
 @pytest.mark.parametrize("dangerous", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1"])
 def test_whatever_a_spreadsheet_calculates_is_quoted(dangerous: str) -> None:
     """Each of these makes some spreadsheet calculate."""
-    sheet = report_export.Sheet(
-        title="=T", note="", columns=[report_export.Column(name="a", label="=L")], rows=[{"a": dangerous}]
-    )
+    sheet = Sheet(title="=T", note="", columns=[Column(name="a", label="=L")], rows=[{"a": dangerous}])
     [[_], [text]] = list(csv.reader(io.StringIO(report_export.to_csv([sheet]).decode("utf-8-sig"))))
     assert text == f"'{dangerous}"
     page = load_workbook(io.BytesIO(report_export.to_xlsx([sheet], ["=about"]))).worksheets[1]
@@ -409,15 +409,13 @@ def test_numbers_stay_numbers_with_as_many_digits_as_a_spreadsheet_has(client: h
             Decimal(row[name]) for name in ("revenue", "cost", "margin")
         ]
     big = Decimal("12345678901.2345")
-    column = report_export.Column(name="a", label="A", unit="money")
+    column = Column(name="a", label="A", unit="money")
     made = report_export.to_xlsx(
-        [report_export.Sheet(title="T", note="", columns=[column], rows=[{"a": big, "currency": "USD"}])], []
+        [Sheet(title="T", note="", columns=[column], rows=[{"a": big, "currency": "USD"}])], []
     )
     with zipfile.ZipFile(io.BytesIO(made)) as raw:
         assert b"<v>12345678901.2345</v>" in raw.read("xl/worksheets/sheet2.xml")
-    negative = report_export.Sheet(
-        title="T", note="", columns=[column], rows=[{"a": Decimal("-1.50"), "currency": "USD"}]
-    )
+    negative = Sheet(title="T", note="", columns=[column], rows=[{"a": Decimal("-1.50"), "currency": "USD"}])
     assert report_export.to_csv([negative]).decode("utf-8-sig").splitlines()[1] == "-1.50,USD"[: len("-1.50")]
 
 
@@ -591,6 +589,23 @@ def test_what_has_changed_is_told_with_its_causes(reporting_file: Path) -> None:
         assert [(one["legal_entity"], one["difference"]) for one in body] == [("DE", "30.00")]
         assert [run["id"] for run in client.get("/api/v1/reports/runs").json()] == [3, 2]
         assert client.get("/reports/changes?measure=x").status_code == 422
+
+
+def test_changes_are_told_by_cause_and_can_be_limited_to_one(reporting_file: Path) -> None:
+    """Somebody would have to read all changes to learn what kind of thing has happened."""
+    with historian(reporting_file, Grant(Role.VIEWER)) as client:
+        page = client.get("/reports/changes").text
+        causes = page.split('id="causes"')[1].split("</table>")[0]
+        assert re.findall(r'cause=(\w+)">.*?data-label="Amounts" class="num">(\d+)', causes) == [("new_approval", "2")]
+        assert "Work was approved that was not before." in causes
+        assert "CTR-US" in client.get("/reports/changes?cause=new_approval").text
+        limited = client.get("/reports/changes?cause=edit").text
+        assert "CTR-US" not in limited
+        assert "Nothing has changed" in limited
+        assert client.get("/api/v1/reports/changes?cause=edit").json() == []
+        assert client.get("/reports/changes?cause=x").status_code == 422
+        report = client.get("/reports/reconciliation?entity=DE").text
+        assert "/reports/changes?entity=DE" in report, "the way from what does not agree to what has changed"
 
 
 def test_changes_of_other_entities_are_not_told(reporting_file: Path) -> None:

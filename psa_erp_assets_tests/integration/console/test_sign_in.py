@@ -140,6 +140,34 @@ def test_a_token_that_is_of_no_use_any_more_is_told_of_once(place: Place) -> Non
     assert [d["why"] for _, d in told(place, "access.token_refused")] == ["another secret", "revoked"]
 
 
+def test_what_a_token_is_denied_is_told_of_once_an_hour_with_how_often(place: Place) -> None:
+    """Nobody would see that a token tries what it may not, or its owner's program could fill the log with that."""
+    token = add_token(place.engine, "ada", [Permission.VIEW], ["UK"])
+    subject = f"token:{token.removeprefix('psaerp_').partition('_')[0]}"
+    with place.engine.begin() as connection:
+        fill(connection)
+    with httpx.Client(base_url=place.address, headers={"Authorization": f"Bearer {token}"}) as client:
+        for _ in range(20):
+            assert client.post("/api/v1/mappings/merge", json={}).status_code == 403
+        for path in ("/api/inbox", f"/api/postings/{KEY}", "/account"):
+            assert client.get(path).status_code == 403, path
+        first = told(place, "access.denied")
+        assert [(s, d["permission"]) for s, d in first] == [(subject, "steward"), (subject, "view"), (subject, None)]
+        assert [d["asked"] for _, d in first] == ["POST /api/v1/mappings/merge", "GET /api/inbox", "GET /account"]
+        assert told(place, "access.denied.more") == []
+        place.clock.pass_(minutes=61)
+        assert client.get(f"/api/postings/{KEY}").status_code == 403
+    assert told(place, "access.denied")[-1][1]["legal_entity"] == "DE"
+    assert len(told(place, "access.denied")) == 4
+    assert {(s, d["permission"], d["times"]) for s, d in told(place, "access.denied.more")} == {
+        (subject, "steward", 19),
+        (subject, "view", 1),
+    }
+    with place.engine.connect() as connection:
+        everything = str(connection.execute(select(schema_audit.audit_entry)).all())
+    assert token.rpartition("_")[2] not in everything
+
+
 def test_no_secret_is_in_the_store(place: Place) -> None:
     """Whoever reads a copy of the database can sign in with it."""
     browser, _ = sign_in(place.address, "ada")

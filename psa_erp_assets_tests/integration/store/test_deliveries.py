@@ -4,7 +4,8 @@ import datetime as dt
 
 from sqlalchemy import Connection, Engine
 
-from psa_erp_assets.adapters.store.deliveries import due, mark_handled, postpone, record_delivery
+from psa_erp_assets.adapters.store.deliveries import due, mark_handled, postpone
+from psa_erp_assets_tests.support.deliveries import record_delivery
 
 TENANT = "acme"
 NOW = dt.datetime(2026, 10, 5, 9, tzinfo=dt.UTC)

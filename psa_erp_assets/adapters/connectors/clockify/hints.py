@@ -25,7 +25,7 @@ class HintKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
-    """Fetch this object again. `object_type` is time_entry, expense or approval_request; `object_id` is
+    """Fetch this object again. `object_type` is time_entry, expense, approval_request or project; `object_id` is
     Clockify's.
     """
 
@@ -47,6 +47,14 @@ _MEANING = {
     "APPROVAL_REQUEST_STATUS_UPDATED": ("approval_request", HintKind.UPDATED),
 }
 
+# Not every workspace can announce changes of projects, and a user's webhooks are used up without them. Where somebody
+# has registered them they are heeded; else the hourly reading of all projects finds what has changed.
+_OF_PROJECTS = {
+    "NEW_PROJECT": ("project", HintKind.CREATED),
+    "PROJECT_UPDATED": ("project", HintKind.UPDATED),
+    "PROJECT_DELETED": ("project", HintKind.DELETED),
+}
+
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 SUBSCRIBED_EVENTS = tuple(_MEANING)
@@ -59,9 +67,10 @@ def hints_of(event_type: str, body: Any) -> list[Hint]:
     `body` is the parsed delivery: one object, or a list of them where several were changed at once. Raises
     MalformedRecordError for an event that matters whose object cannot be told.
     """
-    if event_type not in _MEANING:
+    meaning = _MEANING.get(event_type) or _OF_PROJECTS.get(event_type)
+    if meaning is None:
         return []
-    object_type, kind = _MEANING[event_type]
+    object_type, kind = meaning
     items = body if isinstance(body, list) else [body]
     if not all(isinstance(item, Mapping) for item in items):
         raise MalformedRecordError("the delivery is not an object")
