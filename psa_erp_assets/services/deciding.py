@@ -119,13 +119,17 @@ def decide_partition(
     with_choice = {object_id for object_id, _ in choices}
     stopped = [decision.object_id for decision in (*alone, *elsewhere) if decision.holds]
     given_up = exception_work.write_offs_of(connection, tenant, stopped) if stopped else {}
+
+    def in_the_end(decision: Decision) -> Decision:
+        return written_off(chosen(decision, choices), given_up) if choices or given_up else decision
+
     return Decided(
-        decisions=tuple(written_off(chosen(d, choices), given_up) for d in sorted(alone, key=lambda d: d.object_id)),
+        decisions=tuple(map(in_the_end, sorted(alone, key=lambda d: d.object_id))),
         items=items,
         contracts=kept_under,
         closings=closings,
         master=decider.master,
-        elsewhere=tuple(written_off(chosen(d, choices), given_up) for d in elsewhere),
+        elsewhere=tuple(map(in_the_end, elsewhere)),
         unchosen={d.object_id: d for d in (*alone, *elsewhere) if d.object_id in with_choice},
     )
 

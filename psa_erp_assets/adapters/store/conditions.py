@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, any_, func, literal, true
+from sqlalchemy import ColumnElement, Text, any_, func, literal, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
 _SEPARATOR = "\x1f"
@@ -15,10 +15,19 @@ def among(column: ColumnElement[Any], values: Collection[str]) -> ColumnElement[
     So does an array, whose every element is looked through for what must be quoted; one text that is cut in the
     database does not, as long as its separator is in none of them.
     """
+    return column == any_(_array(values))
+
+
+def among_rows(column: ColumnElement[Any], values: Collection[str]) -> ColumnElement[bool]:
+    """The same, as rows, which the database hashes or looks up: an array it may look through anew for each row."""
+    return column.in_(select(func.unnest(_array(values))))
+
+
+def _array(values: Collection[str]) -> ColumnElement[Any]:
     joined = _SEPARATOR.join(values)
     if not values or joined.count(_SEPARATOR) != len(values) - 1:
-        return column == any_(literal([str(value) for value in values], ARRAY(Text)))
-    return column == any_(func.string_to_array(literal(joined), _SEPARATOR))
+        return literal([str(value) for value in values], ARRAY(Text))
+    return func.string_to_array(literal(joined), _SEPARATOR)
 
 
 def of_entities(column: ColumnElement[Any], entities: Collection[str] | None) -> ColumnElement[bool]:

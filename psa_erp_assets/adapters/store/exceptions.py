@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from psa_erp_assets.adapters.store.conditions import of_entities
+from psa_erp_assets.adapters.store.conditions import among_rows, of_entities
 from psa_erp_assets.adapters.store.schema import exception_item, work_head
 from psa_erp_assets.domain.exception_duties import OF_A_CONTRACT, cause_of
 from psa_erp_assets.domain.faults import FAULTS, FaultClass, Owner
@@ -175,8 +175,7 @@ def _open(connection: Connection, tenant: str, scope: str, object_ids: Collectio
         table.tenant == tenant, table.scope == scope, table.resolved_at.is_(None)
     )
     if object_ids is not None:
-        # As rows, which the database hashes or looks up; an array it may look through anew for each open item.
-        statement = statement.where(table.object_id.in_(select(func.unnest(_texts(list(object_ids))))))
+        statement = statement.where(among_rows(table.object_id, object_ids))
     return connection.execute(statement).mappings().all()
 
 
