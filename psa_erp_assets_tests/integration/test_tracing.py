@@ -53,7 +53,8 @@ class Story:
     def announce(self, entry_id: str = "e1") -> None:
         """The PSA's webhook comes in, over HTTP."""
         headers = {"clockify-signature": TOKEN, "clockify-webhook-event-type": "TIME_ENTRY_UPDATED"}
-        app = make_app(self.engine, scope=SCOPE, clock=self.tick)
+        arrived_at = self.tick()
+        app = make_app(self.engine, scope=SCOPE, clock=lambda: arrived_at)
         with served(app) as address:
             answer = httpx.post(f"{address}/webhooks/clockify", json={"id": entry_id}, headers=headers)
         assert answer.status_code == 202
